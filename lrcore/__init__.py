@@ -1,0 +1,3 @@
+"""lrcore: the optimizer step on a CPU."""
+
+__version__ = "0.1.0"
