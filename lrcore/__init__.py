@@ -1,3 +1,40 @@
-"""lrcore: the optimizer step on a CPU."""
+"""lrcore: the optimizer step on a CPU.
+
+Changes parameters in place by the rule and at the rate its user chose, in compiled code, with the same bits on
+every machine. ``import lrcore as lr``; begin with :class:`lr.AdamW`, :class:`lr.ParameterBuffer` and
+:func:`lr.minimize`.
+"""
 
 __version__ = "0.1.0"
+
+from lrcore.buffer import ParameterBuffer
+from lrcore.kernels import show_config
+from lrcore.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    NAdam,
+    Optimizer,
+    ParameterGroup,
+    RMSprop,
+    StepReport,
+)
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "ParameterBuffer",
+    "ParameterGroup",
+    "RMSprop",
+    "StepReport",
+    "show_config",
+]

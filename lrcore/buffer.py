@@ -1,0 +1,152 @@
+"""ParameterBuffer: all parameters of a model in one aligned array, their gradients in another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_LINE = 64
+_PAGE = 4096
+
+
+_STAGGER = 3 * _PAGE + 5 * _LINE
+
+
+def staggered(count: int, size: int, dtype: np.dtype[Any], first: int = 0) -> list[Array]:
+    """``count`` zeroed arrays of ``size`` elements in one allocation, each beginning on a cache line.
+
+    The k-th begins, within a page, ``first + k`` times five lines after the page: arrays that are read and
+    written together then do not compete for the same cache sets.
+    """
+    nbytes = size * dtype.itemsize
+    stride = math.ceil(nbytes / _PAGE) * _PAGE + _STAGGER
+    block = np.zeros(count * stride + first * _STAGGER + _PAGE, dtype=np.uint8)
+    shift = -block.ctypes.data % _PAGE + first * _STAGGER
+    return [block[shift + k * stride : shift + k * stride + nbytes].view(dtype) for k in range(count)]
+
+
+class Views(Mapping[str, Array]):
+    """Named views of one flat array. Assigning to a name copies into its view."""
+
+    def __init__(self, flat: Array, shapes: Mapping[str, tuple[int, ...]], label: str) -> None:
+        self.flat = flat
+        self._label = label
+        self._views: dict[str, Array] = {}
+        start = 0
+        for name, shape in shapes.items():
+            stop = start + math.prod(shape)
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self._views:
+            raise KeyError(f"{self._label} has no {name!r}; its names are {', '.join(map(repr, self))}")
+        view = self._views[name]
+        if np.shape(value) != view.shape:
+            raise ValueError(f"{self._label}[{name!r}] must have shape {view.shape}, got {np.shape(value)}")
+        view[...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+
+class ParameterBuffer(Views):
+    r"""All parameters of a model in one aligned array, with their gradients beside it.
+
+    .. code-block:: python
+
+        params = ParameterBuffer({"w": W, "b": b})   # copies the values in
+        params["w"]                                  # a view, of W's shape
+        params.grads["w"][...] = dW                  # gradients likewise; or np.matmul(..., out=params.grads["w"])
+        params.flat, params.grads.flat               # everything as one vector, in the order of the names
+
+    An optimizer steps the whole buffer as a single tensor, so many small parameters cost as little as one
+    large one.
+
+    Parameters
+    ----------
+    params : mapping of str to array, sequence of arrays, or array
+        Initial values, any shapes, all float32 or all float64. A sequence is named ``"0"``, ``"1"``, ….
+
+    Attributes
+    ----------
+    flat : array of shape (n,)
+        The parameters end to end in C order; begins on a cache line.
+    grads : mapping of str to array
+        Views of the gradients, with ``.flat`` likewise. Zero at first.
+
+    Raises
+    ------
+    TypeError
+        A value is not a float32 or float64 NumPy array, or dtypes differ.
+    ValueError
+        There are no parameters.
+    """
+
+    def __init__(self, params: Mapping[str, Array] | Sequence[Array] | Array) -> None:
+        if isinstance(params, np.ndarray):
+            params = [params]
+        if not isinstance(params, Mapping):
+            if isinstance(params, str) or not isinstance(params, Sequence):
+                raise TypeError(
+                    f"params must be an array, a sequence or a mapping of arrays, got {type(params).__name__}"
+                )
+            params = {str(k): array for k, array in enumerate(params)}
+        if not params:
+            raise ValueError("params must not be empty")
+        first = next(iter(params))
+        for name, array in params.items():
+            if not isinstance(name, str):
+                raise TypeError(f"names of params must be str, got {name!r}")
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"params[{name!r}] must be a NumPy array, got {type(array).__name__}")
+            if array.dtype not in (np.float32, np.float64):
+                raise TypeError(f"params[{name!r}] must be float32 or float64, got {array.dtype}")
+            if array.dtype != params[first].dtype:
+                raise TypeError(
+                    f"params[{name!r}] must have the dtype of params[{first!r}], {params[first].dtype}, "
+                    f"got {array.dtype}"
+                )
+        shapes = {name: array.shape for name, array in params.items()}
+        size = sum(array.size for array in params.values())
+        flat, gradients = staggered(2, size, params[first].dtype)
+        super().__init__(flat, shapes, "params")
+        self.grads = Views(gradients, shapes, "params.grads")
+        for name, array in params.items():
+            self[name] = array
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self.flat.dtype
+
+    def zero_grad(self) -> None:
+        """Set every gradient to zero."""
+        self.grads.flat.fill(0)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The views must lie in the new buffer, so a copy is built anew from names and values.
+        return _rebuild, (dict(self), dict(self.grads))
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name!r}: {array.shape}" for name, array in self.items())
+        return f"ParameterBuffer({{{shapes}}}, {self.dtype}, {self.flat.size:,} elements)"
+
+
+def _rebuild(params: dict[str, Array], grads: dict[str, Array]) -> ParameterBuffer:
+    buffer = ParameterBuffer(params)
+    for name, grad in grads.items():
+        buffer.grads[name] = grad
+    return buffer

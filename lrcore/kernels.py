@@ -1,0 +1,113 @@
+"""Picks the build of the kernels for this processor, once, at import.
+
+The environment variable ``LRCORE_ISA`` forces one: ``v2``, ``v3``, ``v4`` (levels of x86-64), ``baseline``
+(other processors) or ``reference`` (NumPy, no compiled code). All give the same bits.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+from lrcore import reference
+
+
+class Sweep(Protocol):
+    """One step over all tensors of a model. False means: nothing changed, a gradient is not acceptable."""
+
+    def step(
+        self, grads: Sequence[reference.Array], coefficients: Sequence[tuple[float, ...]]
+    ) -> bool: ...
+
+
+def levels() -> tuple[str, ...]:
+    """Instruction-set levels that this processor can run, lowest first; empty if that is not known."""
+    if find_spec("lrcore._cpu") is None:
+        return ()
+    found: tuple[str, ...] = import_module("lrcore._cpu").levels()
+    return found
+
+
+def compiled() -> tuple[str, ...]:
+    """Names of the compiled builds that are installed and can run here, best last."""
+    return tuple(
+        name for name in ("baseline", *levels()) if find_spec(f"lrcore._kernels_{name}") is not None
+    )
+
+
+def module(build: str) -> Any:
+    """The module of a build: it has ``RULES`` and ``Sweep``."""
+    return reference if build == "reference" else import_module(f"lrcore._kernels_{build}")
+
+
+def _choose() -> str:
+    available = (*compiled(), "reference")
+    forced = os.environ.get("LRCORE_ISA")
+    if forced:
+        if forced not in available:
+            raise ImportError(
+                f"LRCORE_ISA must be one of {', '.join(available)} on this machine, got {forced!r}"
+                + (f" (the processor runs {', '.join(levels())})" if levels() else "")
+            )
+        return forced
+    if len(available) == 1:
+        where = os.path.dirname(__file__)
+        warnings.warn(
+            f"lrcore has no compiled kernels in {where} and runs on its NumPy reference: the same bits, several "
+            "times slower. Install it again where a C compiler is found (pip install -v shows why the build "
+            "failed), or set LRCORE_ISA=reference to choose this.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return "reference"
+    return available[-2]
+
+
+selected = _choose()
+
+
+@contextmanager
+def using(build: str) -> Iterator[None]:
+    """Optimizers made inside this context run on ``build``; those that exist keep theirs."""
+    global selected
+    if build not in (*compiled(), "reference"):
+        raise ValueError(f"build must be one of {', '.join((*compiled(), 'reference'))}, got {build!r}")
+    before, selected = selected, build
+    try:
+        yield
+    finally:
+        selected = before
+
+
+def sweep(groups: Sequence[tuple[str, Sequence[tuple[reference.Array, Sequence[reference.Array]]]]]) -> Sweep:
+    """A sweep of the selected build over these tensors."""
+    made: Sweep = module(selected).Sweep(groups)
+    return made
+
+
+def config() -> dict[str, str]:
+    """What :func:`show_config` prints."""
+    from lrcore import __version__
+
+    chosen = module(selected)
+    return {
+        "version": __version__,
+        "build": selected,
+        "builds available": ", ".join((*compiled(), "reference")),
+        "instruction sets": ", ".join(levels()) or "not x86-64, or not known",
+        "threads": "1",
+        "compiler": getattr(chosen, "COMPILER", "none"),
+        "flags": getattr(chosen, "FLAGS", "none"),
+        "numpy": reference.np.__version__,
+    }
+
+
+def show_config() -> None:
+    """Print version, build chosen, builds available, instruction sets seen, threads, compiler and flags."""
+    for key, value in config().items():
+        print(f"{key + ':':18}{value}")

@@ -1,0 +1,997 @@
+r"""The optimizers: what each remembers, and the coefficients that its rule takes at step t.
+
+In the equations, theta is a parameter, g its gradient, t = 1, 2, … the step being taken; operations on arrays
+are elementwise. Schedules are asked for step t - 1, so that the first step has the rate ``schedule(0)``. The
+two counts meet in :meth:`Optimizer.step` and nowhere else.
+
+``like`` chooses whose formula and whose defaults an optimizer has:
+
+``"torch"``
+    PyTorch 2 (``torch/optim``). Weight decay is an L2 penalty, ``g + weight_decay * theta``, except in AdamW.
+``"keras"``
+    Keras 3 (``keras/src/optimizers``). Weight decay is decoupled, ``theta * (1 - lr * weight_decay)``, in every
+    optimizer.
+``"keras2"``
+    Keras 1 and 2 (``keras/optimizers.py``), with ``decay``: the rate is ``lr / (1 + decay * (t - 1))``.
+    No weight decay.
+``"optax"``
+    optax 0.2 (``optax/_src/alias.py``). The rate has no default.
+
+A hyperparameter that a library does not have under that name raises. Any that is a number may also be a callable
+``step -> float``; its value is checked at each step, before anything has changed.
+"""
+
+from __future__ import annotations
+
+import math
+from _thread import allocate_lock
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from lrcore import hyperparameters, kernels, reference, structure
+from lrcore.buffer import staggered
+from lrcore.hyperparameters import Number
+from lrcore.structure import Array, Parameters, Structure
+
+Betas = tuple[Number, Number]
+Values = Mapping[str, Any]  # of the hyperparameters at one step
+
+_KERAS = ("keras", "keras2")
+_REQUIRED: Any = None
+
+_OPTIMIZERS: dict[str, type[Optimizer]] = {}
+
+
+class StepReport(NamedTuple):
+    """What a step did: its number t = 1, 2, …, the rate of the first group, whether parameters were changed."""
+
+    step: int
+    lr: float
+    applied: bool
+
+
+class ParameterGroup(MutableMapping[str, Any]):
+    """The hyperparameters of some of the parameters. ``group["lr"] = 0.1`` is checked and holds from the next step."""
+
+    def __init__(self, parameters: Parameters, hyper: dict[str, Any], kind: type[Optimizer], like: str) -> None:
+        kind._check_together(hyper, like)
+        self.parameters = parameters
+        self.rule = kind._rule(hyper)
+        self.scalars = dict(kind._initial_scalars(like))
+        self._hyper = hyper
+        self._kind = kind
+        self._like = like
+        self._scheduled = any(map(hyperparameters.is_scheduled, hyper.values()))
+
+    def at(self, step: int) -> Values:
+        """The hyperparameters at a step, counted from 0."""
+        if not self._scheduled:
+            return self._hyper
+        return {name: hyperparameters.at(name, value, step) for name, value in self._hyper.items()}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.parameters.structure if name == "params" else self._hyper[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self._hyper:
+            raise KeyError(f"no hyperparameter {name!r}; this optimizer has {', '.join(self._hyper)}")
+        changed = self._hyper | {name: hyperparameters.check(name, value)}
+        self._kind._check_together(changed, self._like)
+        if self._kind._rule(changed) != self.rule:
+            raise ValueError(
+                f"{name} must not change what the optimizer remembers once it is made: "
+                f"{self._hyper[name]!r} to {value!r} would"
+            )
+        self._hyper = changed
+        self._scheduled = any(map(hyperparameters.is_scheduled, changed.values()))
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("a parameter group keeps its hyperparameters")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("params", *self._hyper))
+
+    def __len__(self) -> int:
+        return 1 + len(self._hyper)
+
+    def __repr__(self) -> str:
+        return f"ParameterGroup({', '.join(f'{k}={v!r}' for k, v in self._hyper.items())})"
+
+
+class Optimizer:
+    """What all optimizers share: checking, counting steps, resolving rates, saving and loading.
+
+    Parameters
+    ----------
+    params : array, sequence of arrays, mapping of str to array, ParameterBuffer, or list of groups
+        float32 or float64, writable, C-contiguous; changed in place by each step, never copied. A group is a
+        mapping with the key ``"params"`` and, besides, any hyperparameters that differ from those of the
+        optimizer: ``[{"params": weights, "weight_decay": 0.01}, {"params": biases, "lr": 1e-2}]``.
+    like : {"torch", "keras", "keras2", "optax"}
+        Whose formula and defaults, see the table of each class.
+
+    Raises
+    ------
+    TypeError, ValueError
+        With name, rule and value, before anything has changed.
+    """
+
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]]
+    """For each library, the hyperparameters it has and their defaults."""
+
+    decoupled: ClassVar[tuple[str, ...]] = ("keras",)
+    """The libraries in which this optimizer's weight decay bypasses the gradient."""
+
+    def __init_subclass__(cls) -> None:
+        _OPTIMIZERS[cls.__name__] = cls
+
+    def __init__(self, params: Structure, like: str, given: Mapping[str, Any]) -> None:
+        name = type(self).__name__
+        if not isinstance(like, str) or like not in self.defaults:
+            libraries = ", ".join(map(repr, self.defaults))
+            raise ValueError(f"like must be one of {libraries} for {name}, got {like!r}")
+        self.like = like
+        shared = dict(self.defaults[like])
+        shared.update(self._checked({key: value for key, value in given.items() if value is not None}))
+        split = structure.split_groups(params)
+        self._grouped = structure.is_groups(params)
+        self.param_groups: list[ParameterGroup] = []
+        for parameters, own in split:
+            hyper = shared | self._checked(own)
+            missing = [key for key, value in hyper.items() if value is _REQUIRED]
+            if missing:
+                raise TypeError(f"{missing[0]} must be given: {like} has no default for it in {name}")
+            self.param_groups.append(ParameterGroup(parameters, hyper, type(self), like))
+        self._t = 0
+        self._states = [self._allocate(group) for group in self.param_groups]
+        self._prepare()
+
+    def _checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        known = self.defaults[self.like]
+        for key in given:
+            if key not in known:
+                raise ValueError(
+                    f"{key} must not be given with like={self.like!r}: {type(self).__name__} has "
+                    f"{', '.join(known)} there"
+                )
+        return {key: hyperparameters.check(key, value) for key, value in given.items()}
+
+    # What a subclass says.
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        """Name of the rule for these hyperparameters, in :mod:`lrcore.reference` and ``src/rules.pxi``."""
+        raise NotImplementedError
+
+    def _coefficients(self, group: ParameterGroup, h: Values, t: int, lr: float) -> tuple[float, ...]:
+        """The coefficients of the group's rule at step t that follow ``keep``, in double precision."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _check_together(h: Values, like: str) -> None:
+        """Raise if hyperparameters, each in its range, do not go together."""
+
+    @staticmethod
+    def _initial(h: Values) -> Mapping[str, float]:
+        """Initial values of the state arrays that do not begin at zero."""
+        return {}
+
+    @staticmethod
+    def _initial_scalars(like: str) -> Mapping[str, float]:
+        """Numbers that a group remembers from step to step, at first."""
+        return {}
+
+    def _advance(self, group: ParameterGroup, h: Values, t: int) -> Mapping[str, float]:
+        """The numbers that a group remembers after step t."""
+        return group.scalars
+
+    # State and sweeps.
+
+    def _allocate(self, group: ParameterGroup) -> dict[str, list[Array]]:
+        """State arrays by name, one per tensor and of its shape, each name's end to end on cache lines."""
+        tensors = group.parameters.tensors(by_name=False)
+        names = reference.state_names(group.rule)
+        states: dict[str, list[Array]] = {name: [np.empty(0)] * len(tensors) for name in names}
+        initial = self._initial(group)
+        for dtype in {tensor.dtype for tensor in tensors}:
+            line = 64 // dtype.itemsize
+            mine = [k for k, tensor in enumerate(tensors) if tensor.dtype == dtype]
+            slots = [math.ceil(tensors[k].size / line) * line for k in mine]
+            for name, row in zip(names, staggered(len(names), sum(slots), dtype, first=2), strict=True):
+                row.fill(initial.get(name, 0.0))
+                start = 0
+                for k, slot in zip(mine, slots, strict=True):
+                    states[name][k] = row[start : start + tensors[k].size].reshape(tensors[k].shape)
+                    start += slot
+        return states
+
+    def _prepare(self) -> None:
+        """What is made from the rest, and is not saved."""
+        self._lock = allocate_lock()
+        self._parameters = [group.parameters for group in self.param_groups]
+        self._sweeps: dict[bool, kernels.Sweep] = {False: self._make_sweep(by_name=False)}
+
+    def _make_sweep(self, by_name: bool) -> kernels.Sweep:
+        groups = []
+        for group, states in zip(self.param_groups, self._states, strict=True):
+            parameters = group.parameters
+            if by_name:
+                states = {name: list(parameters.split(arrays).values()) for name, arrays in states.items()}
+            thetas = parameters.tensors(by_name)
+            groups.append((group.rule, [(theta, [rows[k] for rows in states.values()])
+                                        for k, theta in enumerate(thetas)]))  # fmt: skip
+        return kernels.sweep(groups)
+
+    # The step.
+
+    def step(self, grads: Structure = None) -> StepReport:
+        """Change every parameter by one step.
+
+        Parameters
+        ----------
+        grads : same structure as ``params``
+            Gradients of the shapes and dtypes of their parameters, C-contiguous; only read. None takes
+            ``params.grads`` where ``params`` is a ParameterBuffer. With groups, a list of one entry per group.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A gradient or a schedule's value is not acceptable. Nothing has changed.
+        RuntimeError
+            Another thread is in a step of this optimizer. Nothing has changed.
+        """
+        if not self._lock.acquire(False):
+            raise RuntimeError("step must not be called while another thread is in a step of the same optimizer")
+        try:
+            gathered, by_name = structure.gather(self._parameters, grads, self._grouped)
+            step = self._t
+            t = step + 1
+            resolved = []
+            coefficients = []
+            for group in self.param_groups:
+                h = group.at(step)
+                lr = self._rate(h, step)
+                l2, keep = self._decay(h, lr)
+                resolved.append((h, lr))
+                coefficients.append((l2, keep, *self._coefficients(group, h, t, lr)))
+            if by_name not in self._sweeps:
+                self._sweeps[by_name] = self._make_sweep(by_name)
+            sweep = self._sweeps[by_name]
+            if type(sweep) is reference.Sweep:
+                structure.explain(self._parameters, gathered, by_name)
+            if sweep.step(gathered, coefficients) is False:
+                structure.explain(self._parameters, gathered, by_name)
+                raise RuntimeError("a gradient was refused that satisfies every rule")
+            self._t = t
+            for group, (h, _) in zip(self.param_groups, resolved, strict=True):
+                if group.scalars:
+                    group.scalars.update(self._advance(group, h, t))
+            return StepReport(t, resolved[0][1], True)
+        finally:
+            self._lock.release()
+
+    @staticmethod
+    def _rate(h: Values, step: int) -> float:
+        """The learning rate after inverse-time decay, which torch's Adagrad and Keras 1 and 2 have built in."""
+        lr: float = h["lr"]
+        decay = h.get("lr_decay") or h.get("decay")
+        return lr / (1.0 + step * decay) if decay else lr
+
+    def _decay(self, h: Values, lr: float) -> tuple[float, float]:
+        """The L2 penalty, and what decoupled weight decay leaves of a parameter."""
+        weight_decay = h.get("weight_decay")
+        if not weight_decay:
+            return 0.0, 1.0
+        if self.like in self.decoupled or h.get("decoupled_weight_decay"):
+            return 0.0, 1.0 - lr * weight_decay
+        return weight_decay, 1.0
+
+    # What callers see.
+
+    @property
+    def params(self) -> Structure:
+        """The parameters, as they were given."""
+        if self._grouped:
+            return [{"params": group["params"]} for group in self.param_groups]
+        return self.param_groups[0]["params"]
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the first group at the next step. Assigning sets that of every group."""
+        rate: float = hyperparameters.at("lr", self.param_groups[0]["lr"], self._t)
+        return rate
+
+    @lr.setter
+    def lr(self, value: Number) -> None:
+        hyperparameters.check("lr", value)
+        for group in self.param_groups:
+            group["lr"] = value
+
+    @property
+    def step_count(self) -> int:
+        """Steps taken so far; the step that a schedule is asked for next."""
+        return self._t
+
+    def __repr__(self) -> str:
+        hyper = ", ".join(f"{name}={value!r}" for name, value in self.param_groups[0].items() if name != "params")
+        leaves = [leaf for parameters in self._parameters for leaf in parameters.leaves]
+        size = sum(leaf.array.size for leaf in leaves)
+        groups = f" in {len(self.param_groups)} groups" if self._grouped else ""
+        return (
+            f"{type(self).__name__}({hyper}, like={self.like!r}): {len(leaves)} parameter"
+            f"{'s' if len(leaves) != 1 else ''}{groups}, {size:,} elements, step {self._t}"
+        )
+
+    # Saving and loading.
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a run needs to go on with the same bits, in plain arrays and numbers, copied.
+
+        ``{"optimizer", "like", "step", "groups": [{hyperparameters, "params": names}], "state": {name: {…}}}``.
+        Schedules are code and are not saved: give them again.
+        """
+        groups = []
+        state: dict[str, dict[str, Array]] = {}
+        for group, states in zip(self.param_groups, self._states, strict=True):
+            names = group.parameters.names
+            numbers = {
+                key: value
+                for key, value in group.items()
+                if key != "params" and not hyperparameters.is_scheduled(value)
+            }
+            groups.append({"params": list(names), **numbers, **group.scalars})
+            for name in names:
+                state[name] = {}
+            for key, arrays in states.items():
+                for name, array in group.parameters.split(arrays).items():
+                    state[name][key] = array.copy()
+        return {
+            "optimizer": type(self).__name__,
+            "like": self.like,
+            "step": self._t,
+            "groups": groups,
+            "state": state,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on where :meth:`state_dict` left off. Hyperparameters that are schedules here stay as they are.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``saved`` belongs to another optimizer or model. Nothing has changed.
+        """
+        if not isinstance(saved, Mapping):
+            raise TypeError(f"state must be a mapping as state_dict gives, got {type(saved).__name__}")
+        mine = self.state_dict()
+        for key in mine:
+            if key not in saved:
+                raise ValueError(f"state must have the key {key!r}, got {', '.join(map(repr, saved))}")
+        for key in ("optimizer", "like"):
+            if saved[key] != mine[key]:
+                raise ValueError(f"state[{key!r}] must be {mine[key]!r}, got {saved[key]!r}")
+        step = saved["step"]
+        if isinstance(step, bool) or not isinstance(step, (int, np.integer)):
+            raise TypeError(f"state['step'] must be an integer, got {step!r}")
+        if step < 0:
+            raise ValueError(f"state['step'] must be >= 0, got {step}")
+        changes = self._check_groups(saved["groups"], mine["groups"])
+        _check_state(saved["state"], mine["state"])
+        for group, states, (hyper, scalars) in zip(self.param_groups, self._states, changes, strict=True):
+            for key, value in hyper.items():
+                group[key] = value
+            group.scalars.update(scalars)
+            for key, arrays in states.items():
+                for name, array in group.parameters.split(arrays).items():
+                    array[...] = saved["state"][name][key]
+        self._t = int(step)
+
+    def _check_groups(
+        self, saved: Any, mine: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[dict[str, Any], dict[str, float]]]:
+        """The hyperparameters and scalars to load into each group; raises if they do not belong to it."""
+        if not isinstance(saved, (list, tuple)):
+            raise TypeError(f"state['groups'] must be a list, got {type(saved).__name__}")
+        if len(saved) != len(mine):
+            raise ValueError(f"state['groups'] must have {len(mine)} groups, got {len(saved)}")
+        changes = []
+        for k, (theirs, ours, group) in enumerate(zip(saved, mine, self.param_groups, strict=True)):
+            label = f"state['groups'][{k}]"
+            if not isinstance(theirs, Mapping):
+                raise TypeError(f"{label} must be a mapping, got {type(theirs).__name__}")
+            if list(theirs.get("params", ())) != ours["params"]:
+                raise ValueError(f"{label}['params'] must be {ours['params']}, got {theirs.get('params')}")
+            given = {key: value for key, value in theirs.items() if key not in ("params", *group.scalars)}
+            checked = self._checked(given)
+            hyper = {key: value for key, value in checked.items() if key in ours}
+            scalars = {}
+            for key in group.scalars:
+                if not isinstance(theirs.get(key), float):
+                    raise TypeError(f"{label}[{key!r}] must be a float, got {theirs.get(key)!r}")
+                scalars[key] = theirs[key]
+            if self._rule({**group, **hyper}) != group.rule:
+                raise ValueError(f"{label} must keep what this optimizer remembers, got {hyper}")
+            changes.append((hyper, scalars))
+        return changes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key not in ("_lock", "_sweeps")}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.__dict__.update(saved)
+        copied = self._states
+        self._states = [self._allocate(group) for group in self.param_groups]
+        for mine, theirs in zip(self._states, copied, strict=True):
+            for key, arrays in mine.items():
+                for array, value in zip(arrays, theirs[key], strict=True):
+                    array[...] = value
+        self._prepare()
+
+
+def _check_state(saved: Any, mine: Mapping[str, Mapping[str, Array]]) -> None:
+    """Raise unless saved state arrays are those of this model."""
+    if not isinstance(saved, Mapping):
+        raise TypeError(f"state['state'] must be a mapping, got {type(saved).__name__}")
+    if set(saved) != set(mine):
+        raise ValueError(
+            f"state['state'] must be for {', '.join(map(repr, mine))}, got {', '.join(map(repr, saved))}"
+        )
+    for name, arrays in mine.items():
+        if not isinstance(saved[name], Mapping) or set(saved[name]) != set(arrays):
+            got = sorted(saved[name]) if isinstance(saved[name], Mapping) else type(saved[name]).__name__
+            raise ValueError(f"state['state'][{name!r}] must hold {sorted(arrays)}, got {got}")
+        for key, array in arrays.items():
+            label = f"state['state'][{name!r}][{key!r}]"
+            value = saved[name][key]
+            if not isinstance(value, np.ndarray):
+                raise TypeError(f"{label} must be a NumPy array, got {type(value).__name__}")
+            if value.dtype != array.dtype:
+                raise TypeError(f"{label} must be {array.dtype}, got {value.dtype}")
+            if value.shape != array.shape:
+                raise ValueError(f"{label} must have shape {array.shape}, got {value.shape}")
+
+
+
+def _has_momentum(h: Values) -> bool:
+    return callable(h["momentum"]) or h["momentum"] != 0
+
+
+class SGD(Optimizer):
+    r"""Gradient descent: plain, with momentum, or with Nesterov's momentum.
+
+    .. math::
+
+        b &\leftarrow \mu\, b + (1 - d)\, g \qquad (b = g \text{ at } t = 1) \\
+        \theta &\leftarrow \theta - \eta\, b \qquad \text{Nesterov: }
+        \theta \leftarrow \theta - \eta\, (g + \mu\, b)
+
+    with :math:`\eta` = ``lr``, :math:`\mu` = ``momentum``, :math:`d` = ``dampening``.
+
+    =======  =====================================  ==================================================
+    like     formula                                defaults
+    =======  =====================================  ==================================================
+    torch    as above                               lr 1e-3, momentum 0, dampening 0, weight_decay 0
+    keras    b = mu b + lr g; theta -= b;           lr 1e-2, momentum 0, weight_decay 0
+             Nesterov: theta -= lr g + mu b
+    keras2   as keras, lr / (1 + decay (t - 1))     lr 1e-2, momentum 0, decay 0
+    optax    as torch without dampening             lr required, momentum 0
+    =======  =====================================  ==================================================
+
+    With the rate inside the velocity (Keras), what was gathered at an old rate keeps it when the rate changes.
+
+    Parameters
+    ----------
+    params : array, sequence, mapping, ParameterBuffer or groups
+        See :class:`Optimizer`, also for what is raised.
+    lr : float >= 0, or schedule
+    momentum : float >= 0, or schedule
+        0 keeps no velocity.
+    dampening : float, or schedule
+        Share of the gradient kept out of the velocity, from the second step on.
+    nesterov : bool
+        With torch it needs momentum > 0 and no dampening.
+    weight_decay : float >= 0, or schedule
+        L2 penalty; decoupled with keras.
+    decay : float >= 0, or schedule
+        Inverse-time decay of the rate, keras2 alone.
+
+    Sources: Polyak 1964; Sutskever et al. 2013, eq. 1-4; ``torch/optim/sgd.py``; ``keras/src/optimizers/sgd.py``.
+    """
+
+    defaults: ClassVar = {
+        "torch": {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0},
+        "keras": {"lr": 1e-2, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
+        "keras2": {"lr": 1e-2, "momentum": 0.0, "nesterov": False, "decay": 0.0},
+        "optax": {"lr": _REQUIRED, "momentum": 0.0, "nesterov": False},
+    }
+
+    def __init__(
+        self, params: Structure, lr: Number | None = None, momentum: Number | None = None,
+        dampening: Number | None = None, nesterov: bool | None = None, weight_decay: Number | None = None,
+        *, decay: Number | None = None, like: str = "torch",
+    ) -> None:  # fmt: skip
+        given = {"lr": lr, "momentum": momentum, "dampening": dampening, "nesterov": nesterov,
+                 "weight_decay": weight_decay, "decay": decay}  # fmt: skip
+        super().__init__(params, like, given)
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        if not _has_momentum(h):
+            return "sgd"
+        return "nesterov" if h["nesterov"] else "momentum"
+
+    @staticmethod
+    def _check_together(h: Values, like: str) -> None:
+        if like == "torch" and h["nesterov"] and (not _has_momentum(h) or h["dampening"] != 0):
+            raise ValueError(
+                "nesterov must come with momentum > 0 and dampening 0, "
+                f"got momentum {h['momentum']}, dampening {h['dampening']}"
+            )
+
+    def _coefficients(self, group: ParameterGroup, h: Values, t: int, lr: float) -> tuple[float, ...]:
+        if group.rule == "sgd":
+            return (lr,)
+        mu = h["momentum"]
+        if self.like in _KERAS:
+            return (mu, lr, 1.0) if group.rule == "momentum" else (mu, lr, lr, mu)
+        gain = 1.0 if t == 1 else 1.0 - h.get("dampening", 0.0)
+        return (mu, gain, lr) if group.rule == "momentum" else (mu, gain, lr, lr * mu)
+
+
+class Adagrad(Optimizer):
+    r"""Adagrad: each element's rate falls with the gradients it has seen.
+
+    .. math::
+
+        s \leftarrow s + g^2 \qquad
+        \theta \leftarrow \theta - \frac{\eta}{1 + (t - 1)\, d}\; \frac{g}{\sqrt{s} + \epsilon}
+
+    with :math:`\eta` = ``lr``, :math:`d` = ``lr_decay``, and s at first ``initial_accumulator_value``.
+
+    =======  ======================  ==============================================================
+    like     formula                 defaults
+    =======  ======================  ==============================================================
+    torch    as above                lr 1e-2, lr_decay 0, eps 1e-10, s 0, weight_decay 0
+    keras    g / sqrt(s + eps)       lr 1e-3, eps 1e-7, s 0.1, weight_decay 0
+    keras2   as above, d = decay     lr 1e-2, eps 1e-8, decay 0
+    optax    g / sqrt(s + eps)       lr required, eps 1e-7, s 0.1
+    =======  ======================  ==============================================================
+
+    Parameters
+    ----------
+    params : array, sequence, mapping, ParameterBuffer or groups
+        See :class:`Optimizer`, also for what is raised.
+    lr, lr_decay, eps, weight_decay : float >= 0, or schedule
+        Weight decay is an L2 penalty; decoupled with keras.
+    initial_accumulator_value : float >= 0
+    decay : float >= 0, or schedule
+        What torch calls ``lr_decay``, keras2 alone.
+
+    Sources: Duchi, Hazan & Singer 2011, figure 1; ``torch/optim/adagrad.py``; ``keras/src/optimizers/adagrad.py``;
+    ``scale_by_rss`` in ``optax/_src/transform.py``.
+    """
+
+    defaults: ClassVar = {
+        "torch": {"lr": 1e-2, "lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
+        "keras": {"lr": 1e-3, "weight_decay": 0.0, "initial_accumulator_value": 0.1, "eps": 1e-7},
+        "keras2": {"lr": 1e-2, "eps": 1e-8, "decay": 0.0},
+        "optax": {"lr": _REQUIRED, "initial_accumulator_value": 0.1, "eps": 1e-7},
+    }
+
+    def __init__(
+        self, params: Structure, lr: Number | None = None, lr_decay: Number | None = None,
+        weight_decay: Number | None = None, initial_accumulator_value: float | None = None,
+        eps: Number | None = None, *, decay: Number | None = None, like: str = "torch",
+    ) -> None:  # fmt: skip
+        given = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay,
+                 "initial_accumulator_value": initial_accumulator_value, "eps": eps, "decay": decay}  # fmt: skip
+        super().__init__(params, like, given)
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        return "adagrad"
+
+    @staticmethod
+    def _initial(h: Values) -> Mapping[str, float]:
+        return {"s": h.get("initial_accumulator_value", 0.0)}
+
+    def _coefficients(self, group: ParameterGroup, h: Values, t: int, lr: float) -> tuple[float, ...]:
+        return (lr, *_eps(h["eps"], inside=self.like in ("keras", "optax")))
+
+
+def _eps(eps: float, inside: bool) -> tuple[float, float]:
+    """The eps under the square root and the one beside it."""
+    return (eps, 0.0) if inside else (0.0, eps)
+
+
+class Adadelta(Optimizer):
+    r"""Adadelta: steps in units of the parameter, from the ratio of two running averages.
+
+    .. math::
+
+        v \leftarrow \rho v + (1 - \rho)\, g^2 \qquad
+        d = \frac{\sqrt{u + \epsilon}}{\sqrt{v + \epsilon}}\; g \qquad
+        u \leftarrow \rho u + (1 - \rho)\, d^2 \qquad
+        \theta \leftarrow \theta - \eta\, d
+
+    with :math:`\eta` = ``lr``.
+
+    =======  ===========================================  ==================================================
+    like     formula                                      defaults
+    =======  ===========================================  ==================================================
+    torch    as above                                     lr 1, rho 0.9, eps 1e-6, weight_decay 0
+    keras    as above                                     lr 1e-3, rho 0.95, eps 1e-7, weight_decay 0
+    keras2   as above, eta = lr / (1 + decay (t - 1))     lr 1, rho 0.95, eps 1e-8, decay 0
+    optax    as above                                     lr required, rho 0.9, eps 1e-6, weight_decay 0
+    =======  ===========================================  ==================================================
+
+    Parameters
+    ----------
+    params : array, sequence, mapping, ParameterBuffer or groups
+        See :class:`Optimizer`, also for what is raised.
+    lr, eps, weight_decay : float >= 0, or schedule
+        Weight decay is an L2 penalty; decoupled with keras.
+    rho : float in [0, 1], or schedule
+    decay : float >= 0, or schedule
+        Inverse-time decay of the rate, keras2 alone.
+
+    Sources: Zeiler 2012, algorithm 1; ``torch/optim/adadelta.py``; ``keras/src/optimizers/adadelta.py``.
+    """
+
+    defaults: ClassVar = {
+        "torch": {"lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
+        "keras": {"lr": 1e-3, "rho": 0.95, "eps": 1e-7, "weight_decay": 0.0},
+        "keras2": {"lr": 1.0, "rho": 0.95, "eps": 1e-8, "decay": 0.0},
+        "optax": {"lr": _REQUIRED, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
+    }
+
+    def __init__(
+        self, params: Structure, lr: Number | None = None, rho: Number | None = None, eps: Number | None = None,
+        weight_decay: Number | None = None, *, decay: Number | None = None, like: str = "torch",
+    ) -> None:  # fmt: skip
+        given = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "decay": decay}
+        super().__init__(params, like, given)
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        return "adadelta"
+
+    def _coefficients(self, group: ParameterGroup, h: Values, t: int, lr: float) -> tuple[float, ...]:
+        rho = h["rho"]
+        return rho, 1.0 - rho, lr, h["eps"]
+
+
+class RMSprop(Optimizer):
+    r"""RMSprop: the gradient over its running root mean square; centered, over its running deviation.
+
+    .. math::
+
+        v &\leftarrow \alpha v + (1 - \alpha)\, g^2 \qquad
+        \theta \leftarrow \theta - \eta\, \frac{g}{\sqrt{v} + \epsilon} \\
+        \text{centered: } m &\leftarrow \alpha m + (1 - \alpha)\, g, \qquad
+        \sqrt{v - m^2} \text{ for } \sqrt{v} \\
+        \text{momentum: } b &\leftarrow \mu b + \frac{g}{\sqrt{v} + \epsilon} \qquad
+        \theta \leftarrow \theta - \eta\, b
+
+    with :math:`\eta` = ``lr``, :math:`\mu` = ``momentum``.
+
+    =======  =============================================  ================================================
+    like     formula                                        defaults
+    =======  =============================================  ================================================
+    torch    as above                                       lr 1e-2, alpha 0.99, eps 1e-8, momentum 0,
+                                                            weight_decay 0
+    keras    sqrt(v + eps); momentum: b = mu b + lr g / …   lr 1e-3, alpha 0.9, eps 1e-7, momentum 0,
+                                                            weight_decay 0
+    keras2   as torch, lr / (1 + decay (t - 1));            lr 1e-3, alpha 0.9, eps 1e-8, decay 0
+             neither centered nor momentum
+    optax    as keras                                       lr required, alpha 0.9, eps 1e-8, momentum 0
+    =======  =============================================  ================================================
+
+    Where rounding makes v - m² (with keras and optax, v - m² + eps) negative, zero is taken for it; the
+    libraries give NaN there.
+
+    Parameters
+    ----------
+    params : array, sequence, mapping, ParameterBuffer or groups
+        See :class:`Optimizer`, also for what is raised.
+    lr, eps, weight_decay : float >= 0, or schedule
+        Weight decay is an L2 penalty; decoupled with keras.
+    alpha : float in [0, 1], or schedule
+        Smoothing constant; ``rho`` in Keras, ``decay`` in optax.
+    momentum : float >= 0, or schedule
+        0 keeps no velocity.
+    centered : bool
+    decay : float >= 0, or schedule
+        Inverse-time decay of the rate, keras2 alone.
+
+    Sources: Tieleman & Hinton 2012, lecture 6.5; Graves 2013, eq. 38-41; ``torch/optim/rmsprop.py``;
+    ``keras/src/optimizers/rmsprop.py``; ``scale_by_rms`` in ``optax/_src/transform.py``.
+    """
+
+    defaults: ClassVar = {
+        "torch": {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0, "centered": False},
+        "keras": {"lr": 1e-3, "alpha": 0.9, "eps": 1e-7, "weight_decay": 0.0, "momentum": 0.0, "centered": False},
+        "keras2": {"lr": 1e-3, "alpha": 0.9, "eps": 1e-8, "decay": 0.0},
+        "optax": {"lr": _REQUIRED, "alpha": 0.9, "eps": 1e-8, "momentum": 0.0, "centered": False},
+    }
+
+    def __init__(
+        self, params: Structure, lr: Number | None = None, alpha: Number | None = None, eps: Number | None = None,
+        weight_decay: Number | None = None, momentum: Number | None = None, centered: bool | None = None,
+        *, decay: Number | None = None, like: str = "torch",
+    ) -> None:  # fmt: skip
+        given = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum,
+                 "centered": centered, "decay": decay}  # fmt: skip
+        super().__init__(params, like, given)
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        centered = "_centered" if h.get("centered") else ""
+        momentum = "_momentum" if "momentum" in h and _has_momentum(h) else ""
+        return f"rmsprop{centered}{momentum}"
+
+    def _coefficients(self, group: ParameterGroup, h: Values, t: int, lr: float) -> tuple[float, ...]:
+        alpha = h["alpha"]
+        inside = self.like in ("keras", "optax")
+        eps_in, eps = _eps(h["eps"], inside)
+        if group.rule.endswith("_momentum"):
+            gain, rate = (lr, 1.0) if inside else (1.0, lr)
+            return alpha, 1.0 - alpha, eps_in, eps, h["momentum"], gain, rate
+        return alpha, 1.0 - alpha, lr, eps_in, eps
+
+
+class Adam(Optimizer):
+    r"""Adam: momentum over root mean square, both corrected for their start at zero.
+
+    .. math::
+
+        m &\leftarrow \beta_1 m + (1 - \beta_1)\, g \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2 \\
+        \theta &\leftarrow \theta - \eta\; \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    with :math:`\eta` = ``lr``; AMSGrad has the largest v so far in place of v. Computed as
+    :math:`\eta_t\, m / (\sqrt{v} + \hat\epsilon)` with :math:`\eta_t = \eta \sqrt{1 - \beta_2^t} / (1 - \beta_1^t)`.
+
+    =======  ==========================================  ======================================================
+    like     formula                                     defaults
+    =======  ==========================================  ======================================================
+    torch    eps-hat = eps sqrt(1 - beta2^t), as above   lr 1e-3, betas (0.9, 0.999), eps 1e-8, weight_decay 0
+    keras    eps-hat = eps: at first, a larger eps       lr 1e-3, betas (0.9, 0.999), eps 1e-7, weight_decay 0
+    keras2   as keras, lr / (1 + decay (t - 1))          lr 1e-3, betas (0.9, 0.999), eps 1e-8, decay 0
+    optax    as torch; AMSGrad compares                  lr required, betas (0.9, 0.999), eps 1e-8
+             v / (1 - beta2^t)
+    =======  ==========================================  ======================================================
+
+    Parameters
+    ----------
+    params : array, sequence, mapping, ParameterBuffer or groups
+        See :class:`Optimizer`, also for what is raised.
+    lr, eps, weight_decay : float >= 0, or schedule
+        Weight decay is an L2 penalty; decoupled with keras.
+    betas : pair of float in [0, 1), or schedules
+    amsgrad : bool
+    decoupled_weight_decay : bool
+        torch alone: decay as in :class:`AdamW`.
+    decay : float >= 0, or schedule
+        Inverse-time decay of the rate, keras2 alone.
+
+    Sources: Kingma & Ba 2015, algorithm 1 and the end of section 2; Reddi, Kale & Kumar 2018, algorithm 2;
+    ``torch/optim/adam.py``; ``keras/src/optimizers/adam.py``; ``optax/_src/transform.py``.
+    """
+
+    defaults: ClassVar = {
+        "torch": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False,
+                  "decoupled_weight_decay": False},
+        "keras": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-7, "weight_decay": 0.0, "amsgrad": False},
+        "keras2": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False, "decay": 0.0},
+        "optax": {"lr": _REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False},
+    }  # fmt: skip
+
+    def __init__(
+        self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        weight_decay: Number | None = None, amsgrad: bool | None = None,
+        *, decoupled_weight_decay: bool | None = None, decay: Number | None = None, like: str = "torch",
+    ) -> None:  # fmt: skip
+        given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
+                 "decoupled_weight_decay": decoupled_weight_decay, "decay": decay}  # fmt: skip
+        super().__init__(params, like, given)
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        return "amsgrad" if h.get("amsgrad") else "adam"
+
+    def _coefficients(self, group: ParameterGroup, h: Values, t: int, lr: float) -> tuple[float, ...]:
+        beta1, beta2 = h["betas"]
+        correction1 = 1.0 - beta1**t
+        root_correction2 = math.sqrt(1.0 - beta2**t)
+        moments = (beta1, 1.0 - beta1, beta2, 1.0 - beta2)
+        if group.rule == "amsgrad" and self.like == "optax":
+            return (*moments, 1.0 / (1.0 - beta2**t), lr / correction1, h["eps"])
+        eps = h["eps"] if self.like in _KERAS else h["eps"] * root_correction2
+        rate = lr * root_correction2 / correction1
+        return (*moments, 1.0, rate, eps) if group.rule == "amsgrad" else (*moments, rate, eps)
+
+
+class AdamW(Adam):
+    r"""Adam with decoupled weight decay.
+
+    .. math::
+
+        \theta \leftarrow (1 - \eta \lambda)\, \theta - \eta\; \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    with :math:`\eta` = ``lr`` at this step, :math:`\lambda` = ``weight_decay``, and m, v as in :class:`Adam`.
+
+    =======  =============================  =================================================================
+    like     formula                        defaults
+    =======  =============================  =================================================================
+    torch    as above                       lr 1e-3, betas (0.9, 0.999), eps 1e-8, weight_decay 1e-2
+    keras    eps-hat as in :class:`Adam`    lr 1e-3, betas (0.9, 0.999), eps 1e-7, weight_decay 4e-3
+    optax    as above                       lr required, betas (0.9, 0.999), eps 1e-8, weight_decay 1e-4
+    =======  =============================  =================================================================
+
+    Keras 1 and 2 have no AdamW. Parameters are those of :class:`Adam`; optax has no ``amsgrad`` here.
+
+    Sources: Loshchilov & Hutter 2019, algorithm 2; ``torch/optim/adamw.py``; ``keras/src/optimizers/adamw.py``.
+    """
+
+    defaults: ClassVar = {
+        "torch": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2, "amsgrad": False},
+        "keras": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-7, "weight_decay": 4e-3, "amsgrad": False},
+        "optax": {"lr": _REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-4},
+    }
+    decoupled = ("torch", "keras", "optax")
+
+    def __init__(
+        self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        weight_decay: Number | None = None, amsgrad: bool | None = None, *, like: str = "torch",
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, like=like)
+
+
+class Adamax(Optimizer):
+    r"""Adamax: Adam with the largest recent gradient in place of the root mean square.
+
+    .. math::
+
+        m \leftarrow \beta_1 m + (1 - \beta_1)\, g \qquad u \leftarrow \max(\beta_2 u,\; |g| + \epsilon) \qquad
+        \theta \leftarrow \theta - \frac{\eta}{1 - \beta_1^t}\, \frac{m}{u}
+
+    with :math:`\eta` = ``lr``.
+
+    =======  ===================================  ===========================================================
+    like     formula                              defaults
+    =======  ===================================  ===========================================================
+    torch    as above                             lr 2e-3, betas (0.9, 0.999), eps 1e-8, weight_decay 0
+    keras    u = max(beta2 u, |g|); m / (u+eps)   lr 1e-3, betas (0.9, 0.999), eps 1e-7, weight_decay 0
+    keras2   as keras, lr / (1 + decay (t - 1))   lr 2e-3, betas (0.9, 0.999), eps 1e-8, decay 0
+    optax    as torch                             lr required, betas (0.9, 0.999), eps 1e-8
+    =======  ===================================  ===========================================================
+
+    Parameters
+    ----------
+    params : array, sequence, mapping, ParameterBuffer or groups
+        See :class:`Optimizer`, also for what is raised.
+    lr, eps, weight_decay : float >= 0, or schedule
+        Weight decay is an L2 penalty; decoupled with keras.
+    betas : pair of float in [0, 1), or schedules
+    decay : float >= 0, or schedule
+        Inverse-time decay of the rate, keras2 alone.
+
+    Sources: Kingma & Ba 2015, algorithm 2; ``torch/optim/adamax.py``; ``keras/src/optimizers/adamax.py``.
+    """
+
+    defaults: ClassVar = {
+        "torch": {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
+        "keras": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-7, "weight_decay": 0.0},
+        "keras2": {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "decay": 0.0},
+        "optax": {"lr": _REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8},
+    }
+
+    def __init__(
+        self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        weight_decay: Number | None = None, *, decay: Number | None = None, like: str = "torch",
+    ) -> None:  # fmt: skip
+        given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "decay": decay}
+        super().__init__(params, like, given)
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        return "adamax"
+
+    def _coefficients(self, group: ParameterGroup, h: Values, t: int, lr: float) -> tuple[float, ...]:
+        beta1, beta2 = h["betas"]
+        return (beta1, 1.0 - beta1, beta2, lr / (1.0 - beta1**t), *_eps(h["eps"], inside=self.like not in _KERAS))
+
+
+class NAdam(Optimizer):
+    r"""NAdam: Adam with Nesterov's momentum.
+
+    .. math::
+
+        \mu_t &= \beta_1 \left(1 - \tfrac12\, 0.96^{\,t \psi}\right) \qquad \Pi_t = \mu_1 \mu_2 \cdots \mu_t \\
+        \theta &\leftarrow \theta - \eta\;
+        \frac{\frac{1 - \mu_t}{1 - \Pi_t}\, g + \frac{\mu_{t+1}}{1 - \Pi_{t+1}}\, m}
+        {\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    with :math:`\eta` = ``lr``, :math:`\psi` = ``momentum_decay``, and m, v as in :class:`Adam`.
+
+    =======  ==========================================  =====================================================
+    like     formula                                     defaults
+    =======  ==========================================  =====================================================
+    torch    as above                                    lr 2e-3, betas (0.9, 0.999), eps 1e-8,
+                                                         momentum_decay 4e-3, weight_decay 0
+    keras    psi = 1                                     lr 1e-3, betas (0.9, 0.999), eps 1e-7, weight_decay 0
+    keras2   psi = schedule_decay                        lr 2e-3, betas (0.9, 0.999), eps 1e-8,
+                                                         schedule_decay 4e-3
+    optax    (1 - beta1) g / (1 - beta1^t) +             lr required, betas (0.9, 0.999), eps 1e-8
+             beta1 m / (1 - beta1^(t+1)) above
+    =======  ==========================================  =====================================================
+
+    Parameters
+    ----------
+    params : array, sequence, mapping, ParameterBuffer or groups
+        See :class:`Optimizer`, also for what is raised.
+    lr, eps, weight_decay : float >= 0, or schedule
+        Weight decay is an L2 penalty; decoupled with keras.
+    betas : pair of float in [0, 1), or schedules
+    momentum_decay : float >= 0, or schedule
+        torch alone.
+    decoupled_weight_decay : bool
+        torch alone: decay as in :class:`AdamW`.
+    schedule_decay : float >= 0, or schedule
+        What torch calls ``momentum_decay``, keras2 alone.
+
+    Sources: Dozat 2016, algorithm 2; ``torch/optim/nadam.py``; ``keras/src/optimizers/nadam.py``; ``scale_by_adam``
+    in ``optax/_src/transform.py``.
+    """
+
+    defaults: ClassVar = {
+        "torch": {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "momentum_decay": 4e-3,
+                  "decoupled_weight_decay": False},
+        "keras": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-7, "weight_decay": 0.0},
+        "keras2": {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "schedule_decay": 4e-3},
+        "optax": {"lr": _REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8},
+    }  # fmt: skip
+
+    def __init__(
+        self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        weight_decay: Number | None = None, momentum_decay: Number | None = None,
+        *, decoupled_weight_decay: bool | None = None, schedule_decay: Number | None = None, like: str = "torch",
+    ) -> None:  # fmt: skip
+        given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                 "momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay,
+                 "schedule_decay": schedule_decay}  # fmt: skip
+        super().__init__(params, like, given)
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        return "nadam"
+
+    @staticmethod
+    def _initial_scalars(like: str) -> Mapping[str, float]:
+        return {} if like == "optax" else {"mu_product": 1.0}
+
+    @staticmethod
+    def _mu(h: Values, t: int) -> float:
+        psi = h.get("momentum_decay", h.get("schedule_decay", 1.0))
+        mu: float = h["betas"][0] * (1.0 - 0.5 * 0.96 ** (t * psi))
+        return mu
+
+    def _coefficients(self, group: ParameterGroup, h: Values, t: int, lr: float) -> tuple[float, ...]:
+        beta1, beta2 = h["betas"]
+        root_correction2 = math.sqrt(1.0 - beta2**t)
+        if self.like == "optax":
+            share_g = (1.0 - beta1) / (1.0 - beta1**t)
+            share_m = beta1 / (1.0 - beta1 ** (t + 1))
+        else:
+            mu, mu_next = self._mu(h, t), self._mu(h, t + 1)
+            product = group.scalars["mu_product"] * mu
+            share_g = (1.0 - mu) / (1.0 - product)
+            share_m = mu_next / (1.0 - product * mu_next)
+        rate = lr * root_correction2
+        return (beta1, 1.0 - beta1, beta2, 1.0 - beta2, rate * share_g, rate * share_m,
+                h["eps"] * root_correction2)  # fmt: skip
+
+    def _advance(self, group: ParameterGroup, h: Values, t: int) -> Mapping[str, float]:
+        return {"mu_product": group.scalars["mu_product"] * self._mu(h, t)}

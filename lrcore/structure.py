@@ -1,0 +1,245 @@
+"""The shapes in which parameters and gradients come: array, sequence, mapping, ParameterBuffer, groups.
+
+Everything is checked here, before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrcore.buffer import ParameterBuffer, Views
+
+Array = NDArray[Any]
+Structure = Any  # of parameters or of gradients: array, sequence, mapping, ParameterBuffer, or groups of these
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One parameter array. ``path`` is how to reach it: ``params + path``, and ``grads + path`` its gradient."""
+
+    name: str
+    path: str
+    array: Array
+
+    def check_parameter(self, label: str) -> None:
+        """Raise if the array cannot be changed in place by a step."""
+        array = self.array
+        check_array(label, array)
+        if not array.flags.writeable:
+            raise ValueError(f"{label} must be writable, but is read-only")
+
+    def check_gradient(self, label: str, g: Any) -> None:
+        """Raise if ``g`` cannot be this parameter's gradient."""
+        check_array(label, g)
+        if g.dtype != self.array.dtype:
+            raise TypeError(f"{label} has dtype {g.dtype}, its parameter {self.array.dtype}")
+        if g.shape != self.array.shape:
+            raise ValueError(f"{label} has shape {g.shape}, its parameter {self.array.shape}")
+
+
+def check_array(label: str, array: Any) -> None:
+    """Raise unless ``array`` is a C-contiguous, aligned float32 or float64 array of native byte order."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{label} must be a NumPy array, got {type(array).__name__}")
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{label} must be float32 or float64, got {array.dtype}")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{label} must be C-contiguous, got strides {array.strides} for shape {array.shape}")
+    if not array.flags.aligned:
+        raise ValueError(f"{label} must be aligned to {array.itemsize} bytes, got {array.ctypes.data:#x}")
+
+
+class Parameters:
+    """Parameters of one group, as the caller structured them, and the gradients that go with them."""
+
+    def __init__(self, structure: Structure, prefix: str = "") -> None:
+        self.structure = structure
+        self.leaves = list(_leaves(structure, prefix))
+        self.names = [leaf.name for leaf in self.leaves]
+        self._prefix = prefix
+        for leaf in self.leaves:
+            leaf.check_parameter("params" + leaf.path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy's leaves must be those of the copied structure: views of a buffer, above all.
+        return _restore, (self.structure, self._prefix, self.names)
+
+    @property
+    def is_buffer(self) -> bool:
+        return isinstance(self.structure, ParameterBuffer)
+
+    def tensors(self, by_name: bool) -> list[Array]:
+        """The arrays that a step sweeps: a buffer is one, unless its gradients came by name."""
+        return [self.structure.flat] if self.is_buffer and not by_name else [leaf.array for leaf in self.leaves]
+
+    def split(self, arrays: Sequence[Array]) -> Mapping[str, Array]:
+        """Each parameter's name with its part of ``arrays``, which are shaped as ``tensors(False)``."""
+        if self.is_buffer:
+            return Views(arrays[0], {leaf.name: leaf.array.shape for leaf in self.leaves}, "state")
+        return dict(zip(self.names, arrays, strict=True))
+
+    def come_by_name(self, grads: Structure) -> bool:
+        """Whether the gradients of a buffer are not those beside it, nor one flat array."""
+        return self.is_buffer and isinstance(grads, Mapping) and grads is not self.structure.grads
+
+    def gather(self, grads: Structure, by_name: bool) -> Sequence[Any]:
+        """The gradients in the order of ``tensors(by_name)``, not yet checked one by one."""
+        structure = self.structure
+        where = "grads" + self._prefix
+        if self.is_buffer:
+            if grads is None:
+                grads = structure.grads
+            if not by_name:
+                return (grads.flat if grads is structure.grads else grads,)
+        if grads is None:
+            raise TypeError(f"{where} must be given: only a ParameterBuffer brings its gradients along")
+        if isinstance(structure, np.ndarray):
+            return (grads,)
+        if isinstance(structure, Mapping):
+            if not isinstance(grads, Mapping):
+                raise TypeError(f"{where} must be a mapping with the keys of params, got {type(grads).__name__}")
+            if grads.keys() != structure.keys():
+                raise ValueError(_difference(where, structure, grads))
+            return [grads[name] for name in structure]
+        if not isinstance(grads, (list, tuple)):
+            raise TypeError(f"{where} must be a list or tuple of arrays as params is, got {type(grads).__name__}")
+        if len(grads) != len(self.leaves):
+            raise ValueError(f"{where} must have as many arrays as params, {len(self.leaves)}, got {len(grads)}")
+        return grads
+
+    def check_gradients(self, grads: Sequence[Any], by_name: bool) -> list[tuple[str, Array]]:
+        """Raise what is wrong with gathered gradients, one by one; return them labelled."""
+        leaves = self.leaves
+        if self.is_buffer and not by_name:
+            leaves = [Leaf("", ".flat", self.structure.flat)]
+        labelled = []
+        for leaf, g in zip(leaves, grads, strict=True):
+            label = "grads" + leaf.path.replace('["params"]', "", 1)
+            leaf.check_parameter("params" + leaf.path)
+            leaf.check_gradient(label, g)
+            labelled.append((label, g))
+        return labelled
+
+
+def _restore(structure: Structure, prefix: str, names: list[str]) -> Parameters:
+    parameters = Parameters(structure, prefix)
+    parameters.names = names
+    return parameters
+
+
+def _difference(where: str, structure: Mapping[str, Any], grads: Mapping[str, Any]) -> str:
+    missing = [name for name in structure if name not in grads]
+    unknown = [name for name in grads if name not in structure]
+    parts = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
+    parts += [f"has unknown {', '.join(map(repr, unknown))}"] if unknown else []
+    return f"{where} must have the keys of params, but " + " and ".join(parts)
+
+
+def _leaves(structure: Structure, prefix: str) -> Iterator[Leaf]:
+    """Walk one group's parameters. ``prefix`` is the group's index in brackets, or empty."""
+    path = f'{prefix}["params"]' if prefix else ""
+    if isinstance(structure, np.ndarray):
+        yield Leaf("0", path, structure)
+    elif isinstance(structure, Mapping):
+        for name, array in structure.items():
+            if not isinstance(name, str):
+                raise TypeError(f"names in params{path} must be str, got {name!r}")
+            yield Leaf(name, f'{path}["{name}"]', array)
+    elif isinstance(structure, (list, tuple)):
+        for k, array in enumerate(structure):
+            yield Leaf(str(k), f"{path}[{k}]", array)
+    else:
+        raise TypeError(
+            f"params{path} must be an array, a list, tuple or mapping of arrays, or a ParameterBuffer, "
+            f"got {type(structure).__name__}"
+        )
+
+
+def is_groups(params: Structure) -> bool:
+    """Whether ``params`` is a list of groups, each a mapping with the key ``"params"``."""
+    return isinstance(params, (list, tuple)) and any(isinstance(group, Mapping) for group in params)
+
+
+def split_groups(params: Structure) -> list[tuple[Parameters, dict[str, Any]]]:
+    """Each group's parameters and its own hyperparameters."""
+    if not is_groups(params):
+        groups = [(Parameters(params), {})]
+    else:
+        groups = []
+        for k, group in enumerate(params):
+            if not isinstance(group, Mapping):
+                raise TypeError(f"params[{k}] must be a group like the others, got {type(group).__name__}")
+            if "params" not in group:
+                raise ValueError(f'params[{k}] must have the key "params", got {", ".join(map(repr, group))}')
+            own = {key: value for key, value in group.items() if key != "params"}
+            groups.append((Parameters(group["params"], f"[{k}]"), own))
+    _number(groups)
+    leaves = [leaf for parameters, _ in groups for leaf in parameters.leaves]
+    if not leaves:
+        raise ValueError("params must hold at least one array, got none")
+    check_overlap([("params" + leaf.path, leaf.array) for leaf in leaves])
+    return groups
+
+
+def gather(groups: Sequence[Parameters], grads: Structure, grouped: bool) -> tuple[Sequence[Any], bool]:
+    """Gradients of all groups in sweep order, not yet checked one by one, and whether those of buffers came by name."""
+    if not grouped:
+        by_name = groups[0].come_by_name(grads)
+        return groups[0].gather(grads, by_name), by_name
+    if grads is None:
+        grads = [None] * len(groups)
+    if not isinstance(grads, (list, tuple)):
+        raise TypeError(f"grads must be a list with one entry per group, got {type(grads).__name__}")
+    if len(grads) != len(groups):
+        raise ValueError(f"grads must have one entry per group, {len(groups)}, got {len(grads)}")
+    entries = [
+        entry["params"] if isinstance(entry, Mapping) and set(entry) == {"params"} != set(group.names) else entry
+        for group, entry in zip(groups, grads, strict=True)
+    ]
+    by_name = any(group.come_by_name(entry) for group, entry in zip(groups, entries, strict=True))
+    return [
+        g for group, entry in zip(groups, entries, strict=True) for g in group.gather(entry, by_name)
+    ], by_name
+
+
+def explain(groups: Sequence[Parameters], grads: Sequence[Any], by_name: bool) -> None:
+    """Raise the error that says what is wrong with gathered gradients, if anything is."""
+    labelled: list[tuple[str, Array]] = []
+    rest = list(grads)
+    for group in groups:
+        n = len(group.tensors(by_name))
+        labelled += group.check_gradients(rest[:n], by_name)
+        rest = rest[n:]
+    for group in groups:
+        for leaf in group.leaves:
+            for label, g in labelled:
+                if np.may_share_memory(leaf.array, g):
+                    raise ValueError(f"{label} must not overlap params{leaf.path} in memory")
+
+
+def _number(groups: Sequence[tuple[Parameters, dict[str, Any]]]) -> None:
+    """Make names unique over groups: arrays without a name of their own are counted through all groups."""
+    taken: dict[str, str] = {}
+    count = 0
+    for parameters, _ in groups:
+        named = isinstance(parameters.structure, Mapping)
+        for k, leaf in enumerate(parameters.leaves):
+            name = leaf.name if named else str(count)
+            count += 1
+            if name in taken:
+                raise ValueError(f"names in params must differ, got {name!r} at {taken[name]} and {leaf.path}")
+            taken[name] = leaf.path
+            parameters.names[k] = name
+
+
+def check_overlap(arrays: Sequence[tuple[str, Array]]) -> None:
+    """Raise if two labelled C-contiguous arrays share memory."""
+    extents = sorted((a.ctypes.data, a.ctypes.data + a.nbytes, label) for label, a in arrays if a.nbytes)
+    for (_, stop, one), (start, _, other) in zip(extents, extents[1:], strict=False):
+        if start < stop:
+            raise ValueError(f"{one} and {other} must not overlap in memory")
