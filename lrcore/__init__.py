@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 from lrcore.buffer import ParameterBuffer
 from lrcore.kernels import show_config
+from lrcore.minimize import History, Iteration, minimize
 from lrcore.optimizers import (
     SGD,
     Adadelta,
@@ -30,11 +31,14 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "History",
+    "Iteration",
     "NAdam",
     "Optimizer",
     "ParameterBuffer",
     "ParameterGroup",
     "RMSprop",
     "StepReport",
+    "minimize",
     "show_config",
 ]

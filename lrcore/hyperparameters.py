@@ -57,9 +57,7 @@ def check(name: str, value: Any) -> Any:
             raise TypeError(f"betas must be a pair of numbers, got {value!r}")
         if len(value) != 2:
             raise ValueError(f"betas must be a pair of numbers, got {len(value)} of them")
-        return tuple(
-            beta if callable(beta) else number("betas", beta, f"betas[{k}]") for k, beta in enumerate(value)
-        )
+        return tuple(beta if callable(beta) else number("betas", beta, f"betas[{k}]") for k, beta in enumerate(value))
     return value if callable(value) else number(name, value)
 
 

@@ -14,15 +14,15 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
 
+import numpy as np
+
 from lrcore import reference
 
 
 class Sweep(Protocol):
     """One step over all tensors of a model. False means: nothing changed, a gradient is not acceptable."""
 
-    def step(
-        self, grads: Sequence[reference.Array], coefficients: Sequence[tuple[float, ...]]
-    ) -> bool: ...
+    def step(self, grads: Sequence[reference.Array], coefficients: Sequence[tuple[float, ...]]) -> bool: ...
 
 
 def levels() -> tuple[str, ...]:
@@ -35,9 +35,7 @@ def levels() -> tuple[str, ...]:
 
 def compiled() -> tuple[str, ...]:
     """Names of the compiled builds that are installed and can run here, best last."""
-    return tuple(
-        name for name in ("baseline", *levels()) if find_spec(f"lrcore._kernels_{name}") is not None
-    )
+    return tuple(name for name in ("baseline", *levels()) if find_spec(f"lrcore._kernels_{name}") is not None)
 
 
 def module(build: str) -> Any:
@@ -103,7 +101,7 @@ def config() -> dict[str, str]:
         "threads": "1",
         "compiler": getattr(chosen, "COMPILER", "none"),
         "flags": getattr(chosen, "FLAGS", "none"),
-        "numpy": reference.np.__version__,
+        "numpy": np.__version__,
     }
 
 

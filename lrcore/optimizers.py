@@ -259,9 +259,9 @@ class Optimizer:
             if by_name not in self._sweeps:
                 self._sweeps[by_name] = self._make_sweep(by_name)
             sweep = self._sweeps[by_name]
-            if type(sweep) is reference.Sweep:
+            if isinstance(sweep, reference.Sweep):
                 structure.explain(self._parameters, gathered, by_name)
-            if sweep.step(gathered, coefficients) is False:
+            if not sweep.step(gathered, coefficients):
                 structure.explain(self._parameters, gathered, by_name)
                 raise RuntimeError("a gradient was refused that satisfies every rule")
             self._t = t
@@ -435,9 +435,7 @@ def _check_state(saved: Any, mine: Mapping[str, Mapping[str, Array]]) -> None:
     if not isinstance(saved, Mapping):
         raise TypeError(f"state['state'] must be a mapping, got {type(saved).__name__}")
     if set(saved) != set(mine):
-        raise ValueError(
-            f"state['state'] must be for {', '.join(map(repr, mine))}, got {', '.join(map(repr, saved))}"
-        )
+        raise ValueError(f"state['state'] must be for {', '.join(map(repr, mine))}, got {', '.join(map(repr, saved))}")
     for name, arrays in mine.items():
         if not isinstance(saved[name], Mapping) or set(saved[name]) != set(arrays):
             got = sorted(saved[name]) if isinstance(saved[name], Mapping) else type(saved[name]).__name__
@@ -451,7 +449,6 @@ def _check_state(saved: Any, mine: Mapping[str, Mapping[str, Array]]) -> None:
                 raise TypeError(f"{label} must be {array.dtype}, got {value.dtype}")
             if value.shape != array.shape:
                 raise ValueError(f"{label} must have shape {array.shape}, got {value.shape}")
-
 
 
 def _has_momentum(h: Values) -> bool:
@@ -818,7 +815,8 @@ class AdamW(Adam):
 
     .. math::
 
-        \theta \leftarrow (1 - \eta \lambda)\, \theta - \eta\; \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+        \theta \leftarrow (1 - \eta \lambda)\, \theta
+        - \eta\; \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
 
     with :math:`\eta` = ``lr`` at this step, :math:`\lambda` = ``weight_decay``, and m, v as in :class:`Adam`.
 

@@ -168,7 +168,7 @@ class Sweep:
     def __init__(self, groups: Sequence[tuple[str, Sequence[tuple[Array, Sequence[Array]]]]]) -> None:
         self.groups = groups
 
-    def step(self, grads: Sequence[Array], coefficients: Sequence[tuple[float, ...]]) -> None:
+    def step(self, grads: Sequence[Array], coefficients: Sequence[tuple[float, ...]]) -> bool:
         """Apply each group's rule; its coefficients are the L2 penalty, then those of the rule."""
         gradients = iter(grads)
         with np.errstate(all="ignore"):
@@ -176,3 +176,4 @@ class Sweep:
                 for theta, states in tensors:
                     g = next(gradients)
                     RULES[rule](theta, g + l2 * theta if l2 else g, *states, *rest)
+        return True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -167,10 +168,10 @@ def is_groups(params: Structure) -> bool:
 
 def split_groups(params: Structure) -> list[tuple[Parameters, dict[str, Any]]]:
     """Each group's parameters and its own hyperparameters."""
+    groups: list[tuple[Parameters, dict[str, Any]]] = []
     if not is_groups(params):
-        groups = [(Parameters(params), {})]
+        groups.append((Parameters(params), {}))
     else:
-        groups = []
         for k, group in enumerate(params):
             if not isinstance(group, Mapping):
                 raise TypeError(f"params[{k}] must be a group like the others, got {type(group).__name__}")
@@ -202,9 +203,7 @@ def gather(groups: Sequence[Parameters], grads: Structure, grouped: bool) -> tup
         for group, entry in zip(groups, grads, strict=True)
     ]
     by_name = any(group.come_by_name(entry) for group, entry in zip(groups, entries, strict=True))
-    return [
-        g for group, entry in zip(groups, entries, strict=True) for g in group.gather(entry, by_name)
-    ], by_name
+    return [g for group, entry in zip(groups, entries, strict=True) for g in group.gather(entry, by_name)], by_name
 
 
 def explain(groups: Sequence[Parameters], grads: Sequence[Any], by_name: bool) -> None:
@@ -240,6 +239,6 @@ def _number(groups: Sequence[tuple[Parameters, dict[str, Any]]]) -> None:
 def check_overlap(arrays: Sequence[tuple[str, Array]]) -> None:
     """Raise if two labelled C-contiguous arrays share memory."""
     extents = sorted((a.ctypes.data, a.ctypes.data + a.nbytes, label) for label, a in arrays if a.nbytes)
-    for (_, stop, one), (start, _, other) in zip(extents, extents[1:], strict=False):
+    for (_, stop, one), (start, _, other) in pairwise(extents):
         if start < stop:
             raise ValueError(f"{one} and {other} must not overlap in memory")
