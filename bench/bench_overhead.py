@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import lrcore as lr
 import numpy as np
 import pytest
 from conftest import BUILDS
+
+import lrcore as lr
 from lrcore import kernels
 
 

@@ -6,10 +6,11 @@ import os
 from functools import lru_cache
 from typing import Any
 
-import lrcore as lr
 import numpy as np
 import pytest
 from conftest import BUILDS
+
+import lrcore as lr
 from lrcore import kernels, reference
 
 # An optimizer that uses the rule.

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
+
 from lrcore import kernels
 
 BUILDS = ("reference", *kernels.compiled())
