@@ -12,28 +12,32 @@ Number = float | Schedule
 
 _FLAGS = ("nesterov", "centered", "amsgrad", "decoupled_weight_decay")
 
-# name: (lowest value, highest value, whether the highest is allowed)
 _RANGES = {
-    "lr": (0.0, math.inf, False),
-    "momentum": (0.0, math.inf, False),
-    "dampening": (-math.inf, math.inf, False),
-    "alpha": (0.0, 1.0, True),
-    "rho": (0.0, 1.0, True),
-    "betas": (0.0, 1.0, False),
-    "eps": (0.0, math.inf, False),
-    "weight_decay": (0.0, math.inf, False),
-    "lr_decay": (0.0, math.inf, False),
-    "decay": (0.0, math.inf, False),
-    "momentum_decay": (0.0, math.inf, False),
-    "schedule_decay": (0.0, math.inf, False),
-    "initial_accumulator_value": (0.0, math.inf, False),
+    "lr": "[0, inf)",
+    "momentum": "[0, inf)",
+    "dampening": "(-inf, inf)",
+    "alpha": "[0, 1]",
+    "rho": "[0, 1]",
+    "betas": "[0, 1)",
+    "eps": "[0, inf)",
+    "weight_decay": "[0, inf)",
+    "lr_decay": "[0, inf)",
+    "decay": "[0, inf)",
+    "momentum_decay": "[0, inf)",
+    "schedule_decay": "[0, inf)",
+    "initial_accumulator_value": "[0, inf)",
+    "ema": "[0, 1)",
+    "clip_norm": "(0, inf)",
+    "clip_value": "(0, inf)",
+    "grad_scale": "(0, inf)",
 }
+_RULES = {"(-inf, inf)": "finite", "[0, inf)": "finite and >= 0", "(0, inf)": "finite and > 0"}
 
 
 def number(name: str, value: Any, label: str = "") -> float:
     """``value`` as a float if it lies in the range of hyperparameter ``name``; raises if not."""
     label = label or name
-    low, high, closed = _RANGES[name]
+    interval = _RANGES[name]
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{label} must be a number, got {value!r}")
     try:
@@ -41,21 +45,23 @@ def number(name: str, value: Any, label: str = "") -> float:
         got = repr(x)
     except OverflowError:
         x, got = math.nan, "a number beyond float64"
-    if low <= x and (x < high or (closed and x == high)):
+    low, high = map(float, interval[1:-1].split(","))
+    if low < x < high or (x == low and interval[0] == "[") or (x == high and interval[-1] == "]"):
         return x
-    if high != math.inf:
-        rule = f"be in [{low:g}, {high:g}{']' if closed else ')'}"
-    else:
-        rule = f"be finite and >= {low:g}" if low == 0 else "be finite"
-    raise ValueError(f"{label} must {rule}, got {got}")
+    raise ValueError(f"{label} must be {_RULES.get(interval, f'in {interval}')}, got {got}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """``value`` if it is a bool; raises if not."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
 
 
 def check(name: str, value: Any) -> Any:
     """A hyperparameter as it is kept: floats for numbers, schedules as they are; raises if it is out of range."""
     if name in _FLAGS:
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, got {value!r}")
-        return value
+        return flag(name, value)
     if name == "betas":
         if not isinstance(value, (tuple, list)):
             raise TypeError(f"betas must be a pair of numbers, got {value!r}")
