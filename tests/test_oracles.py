@@ -20,9 +20,7 @@ CLASSES = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "
 every_case = pytest.mark.parametrize(
     "case", [case for like in NEEDS for case in cases.CASES[like]], ids=lambda case: f"{case.like}-{case}"
 )
-every_class = pytest.mark.parametrize(
-    ("like", "optimizer"), [(like, name) for like in NEEDS for name in CLASSES]
-)
+every_class = pytest.mark.parametrize(("like", "optimizer"), [(like, name) for like in NEEDS for name in CLASSES])
 
 
 def read(path):
