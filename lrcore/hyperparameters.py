@@ -36,14 +36,18 @@ def number(name: str, value: Any, label: str = "") -> float:
     low, high, closed = _RANGES[name]
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{label} must be a number, got {value!r}")
-    x = float(value)
+    try:
+        x = float(value)
+        got = repr(x)
+    except OverflowError:
+        x, got = math.nan, "a number beyond float64"
     if low <= x and (x < high or (closed and x == high)):
         return x
     if high != math.inf:
         rule = f"be in [{low:g}, {high:g}{']' if closed else ')'}"
     else:
         rule = f"be finite and >= {low:g}" if low == 0 else "be finite"
-    raise ValueError(f"{label} must {rule}, got {x!r}")
+    raise ValueError(f"{label} must {rule}, got {got}")
 
 
 def check(name: str, value: Any) -> Any:

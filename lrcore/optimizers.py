@@ -44,6 +44,11 @@ _REQUIRED: Any = None
 _OPTIMIZERS: dict[str, type[Optimizer]] = {}
 
 
+def registered() -> Mapping[str, type[Optimizer]]:
+    """Every optimizer by name."""
+    return dict(_OPTIMIZERS)
+
+
 class StepReport(NamedTuple):
     """What a step did: its number t = 1, 2, …, the rate of the first group, whether parameters were changed."""
 

@@ -5,12 +5,14 @@ Everything is checked here, before anything is written.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
 from lrcore.buffer import ParameterBuffer, Views
@@ -214,11 +216,14 @@ def explain(groups: Sequence[Parameters], grads: Sequence[Any], by_name: bool) -
         n = len(group.tensors(by_name))
         labelled += group.check_gradients(rest[:n], by_name)
         rest = rest[n:]
-    for group in groups:
-        for leaf in group.leaves:
-            for label, g in labelled:
-                if np.may_share_memory(leaf.array, g):
-                    raise ValueError(f"{label} must not overlap params{leaf.path} in memory")
+    extents = sorted(
+        (*byte_bounds(leaf.array), leaf.path) for group in groups for leaf in group.leaves if leaf.array.size
+    )
+    for label, g in labelled:
+        start, stop = byte_bounds(g)
+        k = bisect_right(extents, start, key=lambda extent: extent[1])  # the first that ends after g begins
+        if g.size and k < len(extents) and extents[k][0] < stop:
+            raise ValueError(f"{label} must not overlap params{extents[k][2]} in memory")
 
 
 def _number(groups: Sequence[tuple[Parameters, dict[str, Any]]]) -> None:
@@ -238,7 +243,7 @@ def _number(groups: Sequence[tuple[Parameters, dict[str, Any]]]) -> None:
 
 def check_overlap(arrays: Sequence[tuple[str, Array]]) -> None:
     """Raise if two labelled C-contiguous arrays share memory."""
-    extents = sorted((a.ctypes.data, a.ctypes.data + a.nbytes, label) for label, a in arrays if a.nbytes)
+    extents = sorted((*byte_bounds(a), label) for label, a in arrays if a.size)
     for (_, stop, one), (start, _, other) in pairwise(extents):
         if start < stop:
             raise ValueError(f"{one} and {other} must not overlap in memory")

@@ -1,0 +1,40 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/*)
+# One environment per interpreter: another PYTHON makes it anew.
+MADE := $(VENV)/made-with$(subst /,-,$(PYTHON))
+
+.PHONY: help train test bench lint clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "PYTHON=python3.13 chooses the interpreter"
+
+train: $(VENV)/train  ## train a network on handwritten digits, in seconds
+	$(BIN)/lrcore train $(ARGS)
+
+test: $(VENV)/test  ## run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/bench  ## time every rule on every build against the NumPy reference
+	$(BIN)/python -m pytest bench --benchmark-columns=median,iqr,rounds --benchmark-sort=name $(ARGS)
+
+lint: $(VENV)/lint  ## ruff, mypy --strict, cython-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint src
+
+clean:  ## remove the environment and everything built
+	rm -rf $(VENV) build dist
+
+$(MADE):
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	touch $@
+
+# The extra of the same name, installed in place: an editable install finds the compiled kernels.
+$(VENV)/train $(VENV)/test $(VENV)/bench $(VENV)/lint: $(VENV)/%: $(MADE) $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@

@@ -1,0 +1,32 @@
+"""The table of ratios that ends a run of the benchmarks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from lrcore import kernels
+
+BUILDS = ("reference", *kernels.compiled())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """For each group, how many times faster than its row "reference" every other row is, by medians."""
+    session = getattr(terminalreporter.config, "_benchmarksession", None)
+    medians: dict[str, dict[str, float]] = defaultdict(dict)
+    for bench in session.benchmarks if session else ():
+        if bench.group and bench.stats.rounds:
+            medians[bench.group][bench.params["build"]] = bench.stats.median
+    rows = {group: row for group, row in medians.items() if "reference" in row and len(row) > 1}
+    if not rows:
+        return
+    builds = [build for build in BUILDS if build != "reference"]
+    width = max(map(len, rows))
+    terminalreporter.section("times faster than the NumPy reference (ratio of medians, one thread)")
+    terminalreporter.write_line(f"{'':{width}}" + "".join(f"{build:>10}" for build in builds) + "   reference")
+    for group, row in rows.items():
+        cells = (f"{row['reference'] / row[build]:9.1f}x" if build in row else " " * 10 for build in builds)
+        terminalreporter.write_line(f"{group:{width}}" + "".join(cells) + f"{row['reference'] * 1e6:10.0f} us")

@@ -1,0 +1,55 @@
+"""What tests of the kernels share: the builds that run here, and every optimizer in every convention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lrcore import kernels, optimizers
+
+# Hyperparameters that lead an optimizer to each of its rules, beside those of its defaults.
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "SGD": [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"momentum": 0.8, "dampening": 0.3}],
+    "Adagrad": [{}, {"initial_accumulator_value": 0.5}],
+    "Adadelta": [{}],
+    "RMSprop": [{}, {"momentum": 0.7}, {"centered": True}, {"centered": True, "momentum": 0.7}],
+    "Adam": [{}, {"amsgrad": True}, {"decoupled_weight_decay": True, "weight_decay": 0.1}],
+    "AdamW": [{}, {"amsgrad": True}],
+    "Adamax": [{}],
+    "NAdam": [{}],
+}
+
+
+def every_optimizer() -> list[Any]:
+    """Every optimizer x library x variant that the library has, with weight decay where it has that."""
+    return list(_every_optimizer())
+
+
+def _every_optimizer() -> Iterator[Any]:
+    for name, cls in optimizers.registered().items():
+        for like, defaults in cls.defaults.items():
+            for variant in VARIANTS[name]:
+                if not variant.keys() <= defaults.keys():
+                    continue
+                hyper = {"lr": 0.05, **variant, "like": like}
+                if "weight_decay" in defaults:
+                    hyper.setdefault("weight_decay", 0.03)
+                label = "-".join([name, like, *(f"{k}={v}" for k, v in variant.items())])
+                yield pytest.param(cls, hyper, id=label)
+
+
+BUILDS = (*kernels.compiled(), "reference")
+
+
+def gradients(shape: tuple[int, ...], dtype: Any, steps: int, seed: int = 0) -> list[np.ndarray]:
+    """Gradients of very different sizes, zeros and repeated values among them."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(steps):
+        g = rng.standard_normal(shape) * 10.0 ** rng.integers(-6, 2, shape)
+        g = np.where(rng.random(shape) < 0.1, 0.0, g)
+        out.append(g.astype(dtype))
+    return out
