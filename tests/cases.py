@@ -64,7 +64,7 @@ CASES: dict[str, list[Case]] = {
             "decay": {"alpha": 0.9, "eps": 1e-6, "weight_decay": 0.1},
             "momentum": {"momentum": 0.9},
             "centered": {"centered": True, "alpha": 0.95},
-            "all": {"momentum": 0.8, "centered": True, "weight_decay": 0.1, "eps": 1e-6},
+            "all": {"momentum": 0.8, "centered": True, "weight_decay": 0.2, "eps": 1e-6},
         },
         "Adam": {
             "decay": {**_BETAS, "eps": 1e-6, "weight_decay": 0.1},

@@ -12,15 +12,18 @@ import numpy as np
 import pytest
 
 import lrcore as lr
+from lrcore import optimizers
 
 ORACLES = Path(__file__).parent / "oracles"
 NEEDS = {"torch": ["torch"], "keras": ["keras", "torch"], "optax": ["optax"]}
-CLASSES = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "Adamax", "NAdam")
 
 every_case = pytest.mark.parametrize(
     "case", [case for like in NEEDS for case in cases.CASES[like]], ids=lambda case: f"{case.like}-{case}"
 )
-every_class = pytest.mark.parametrize(("like", "optimizer"), [(like, name) for like in NEEDS for name in CLASSES])
+every_class = pytest.mark.parametrize(
+    ("like", "optimizer"),
+    [(like, name) for like in NEEDS for name, kind in optimizers.registered().items() if like in kind.defaults],
+)
 
 
 def read(path):
@@ -94,10 +97,7 @@ def test_live_defaults(like, optimizer, live):
 
 def test_every_class_has_cases_for_every_library():
     """A new optimizer, library or hyperparameter without a case fails here."""
-    for name in set(lr.__all__) & set(vars(lr)):
-        kind = getattr(lr, name)
-        if not (isinstance(kind, type) and issubclass(kind, lr.Optimizer)) or kind is lr.Optimizer:
-            continue
+    for name, kind in optimizers.registered().items():
         for like, hyper in kind.defaults.items():
             mine = [case for case in cases.CASES[like] if case.optimizer == name]
             assert mine[0].hyper == {}
