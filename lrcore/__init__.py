@@ -23,6 +23,7 @@ from lrcore.optimizers import (
     RMSprop,
     StepReport,
 )
+from lrcore.pool import get_num_threads, set_num_threads, threads
 
 __all__ = [
     "SGD",
@@ -39,6 +40,9 @@ __all__ = [
     "ParameterGroup",
     "RMSprop",
     "StepReport",
+    "get_num_threads",
     "minimize",
+    "set_num_threads",
     "show_config",
+    "threads",
 ]

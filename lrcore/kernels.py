@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lrcore import reference
+from lrcore.pool import get_num_threads
 
 Tensors = Sequence[tuple[reference.Array, Sequence[reference.Array], reference.Array | None]]
 
@@ -25,8 +26,10 @@ class Sweep(Protocol):
     """One step over all tensors of a model, see :class:`lrcore.reference.Sweep`.
 
     A compiled one checks the gradients and answers None or False where one is not acceptable, having changed
-    nothing.
+    nothing. ``steps`` counts those done.
     """
+
+    steps: int
 
     def sum_of_squares(self, grads: Sequence[reference.Array]) -> float | None: ...
 
@@ -115,7 +118,7 @@ def config() -> dict[str, str]:
         "build": selected,
         "builds available": ", ".join((*compiled(), "reference")),
         "instruction sets": ", ".join(levels()) or "not x86-64, or not known",
-        "threads": "1",
+        "threads": str(get_num_threads()),
         "compiler": getattr(chosen, "COMPILER", "none"),
         "flags": getattr(chosen, "FLAGS", "none"),
         "numpy": np.__version__,

@@ -329,19 +329,21 @@ class Optimizer:
             step = self._t
             t = step + 1
             resolved = []
+            rates = []
             coefficients = []
             for group in self.param_groups:
                 h = group.at(step)
                 lr = self._rate(h, step)
                 l2, keep = self._decay(h, lr)
-                resolved.append((h, lr))
+                resolved.append((group, h))
+                rates.append(lr)
                 coefficients.append((l2, keep, *self._coefficients(group, h, t, lr)))
             if by_name not in self._sweeps:
                 self._sweeps[by_name] = self._make_sweep(by_name)
             sweep = self._sweeps[by_name]
             if isinstance(sweep, reference.Sweep):
                 structure.explain(self._parameters, gathered, by_name, zero_grad)
-            lr = resolved[0][1]
+            lr = rates[0]
             norm = None
             if self._clip_norm is not None or self._on_nonfinite != "propagate":
                 norm, finite = self._norm(sweep, gathered, by_name, factor)
@@ -351,13 +353,19 @@ class Optimizer:
                 if self._clip_norm is not None:
                     factor *= self._clip_factor(norm, self._clip_norm)
             ema = self._ema_at(t)
-            if not sweep.step(gathered, coefficients, factor, self._clip_value, ema, 1.0 - ema, zero_grad):
+            scalars = [(group.scalars, self._advance(group, h, t)) for group, h in resolved if group.scalars]
+            before = sweep.steps
+            try:
+                # An interrupt may arrive between any two lines; the sweep's own count tells what was done.
+                accepted = sweep.step(gathered, coefficients, factor, self._clip_value, ema, 1.0 - ema, zero_grad)
+            finally:
+                if sweep.steps != before:
+                    self._t = t
+                    for old, new in scalars:
+                        old.update(new)
+            if not accepted:
                 structure.explain(self._parameters, gathered, by_name, zero_grad)
                 raise RuntimeError("a gradient was refused that satisfies every rule")
-            self._t = t
-            for group, (h, _) in zip(self.param_groups, resolved, strict=True):
-                if group.scalars:
-                    group.scalars.update(self._advance(group, h, t))
             return StepReport(t, lr, True, norm)
         finally:
             self._lock.release()

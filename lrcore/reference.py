@@ -190,6 +190,7 @@ class Sweep:
 
     def __init__(self, groups: Sequence[tuple[str, Sequence[tuple[Array, Sequence[Array], Array | None]]]]) -> None:
         self.groups = groups
+        self.steps = 0
 
     def sum_of_squares(self, grads: Sequence[Array]) -> float:
         """Sum of the squares of all gradients in double precision."""
@@ -230,4 +231,5 @@ class Sweep:
                         average[...] = ema * average + one_minus_ema * theta
                     if zero_grad:
                         g[...] = 0
+        self.steps += 1
         return True

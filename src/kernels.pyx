@@ -9,11 +9,19 @@ loop. Compiled once per instruction-set level.
 
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport INFINITY
 from libc.stdlib cimport qsort
 from libc.string cimport memset
 
+from lrcore._pool import POOL_RUN
+
 cnp.import_array()
+
+ctypedef void (*PoolWork)(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+ctypedef void (*PoolRun)(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t grain) noexcept nogil
+
+cdef PoolRun pool_run = <PoolRun> PyCapsule_GetPointer(POOL_RUN, "lrcore.pool_run")
 
 cdef extern from *:
     """
@@ -48,6 +56,9 @@ include "rules.pxi"
 RULES = tuple(rule_names)
 COMPILER = LRCORE_COMPILER.decode()
 FLAGS = LRCORE_FLAGS.decode()
+
+cdef Py_ssize_t ALONE = 16   # chunks that one thread steps sooner than it wakes another
+cdef Py_ssize_t GRAIN = 32   # most chunks a thread takes at once
 
 cdef enum:
     CHUNK = 2048  # elements, as BLOCK in lrcore/reference.py; with the four arrays of Adam in float32, 32 KiB
@@ -84,6 +95,15 @@ cdef struct Tensor:
 cdef struct Extent:
     char* start
     char* stop
+
+cdef struct Plan:
+    Group* groups
+    Tensor* tensors
+    double* sums  # of squares, one per chunk
+    Spans spans
+    Py_ssize_t n_groups
+    Py_ssize_t n_tensors
+    Py_ssize_t n_chunks
 
 
 cdef inline floating clamp(floating x, floating bound) noexcept nogil:
@@ -141,6 +161,70 @@ cdef inline double sum_of_squares(const floating* g, Py_ssize_t n) noexcept nogi
     return total
 
 
+cdef Tensor* tensor_of(Plan* plan, Py_ssize_t chunk) noexcept nogil:
+    """The tensor that a chunk belongs to, by bisection."""
+    cdef Py_ssize_t low = 0, high = plan.n_tensors, middle
+    while low < high:
+        middle = (low + high) // 2
+        if plan.tensors[middle].last_chunk <= chunk:
+            low = middle + 1
+        else:
+            high = middle
+    return &plan.tensors[low]
+
+
+cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    """Sum the squares of chunks ``begin`` to ``end`` in the default floating-point environment."""
+    cdef Plan* plan = <Plan*> context
+    cdef Tensor* tensor = tensor_of(plan, begin)
+    cdef fenv_t environment
+    cdef Py_ssize_t chunk, start, n
+    fegetenv(&environment)
+    fesetenv(FE_DFL_ENV)
+    for chunk in range(begin, end):
+        while chunk >= tensor.last_chunk:
+            tensor += 1
+        start = (chunk - tensor.first_chunk) * CHUNK
+        n = min(<Py_ssize_t> CHUNK, tensor.size - start)
+        if tensor.type_num == cnp.NPY_DOUBLE:
+            plan.sums[chunk] = sum_of_squares(<const double*> tensor.g + start, n)
+        else:
+            plan.sums[chunk] = sum_of_squares(<const float*> tensor.g + start, n)
+    fesetenv(&environment)
+
+
+cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    """Step chunks ``begin`` to ``end`` in the default floating-point environment, then restore the caller's."""
+    cdef Plan* plan = <Plan*> context
+    cdef Tensor* tensor = tensor_of(plan, begin)
+    cdef Group* group
+    cdef fenv_t environment
+    cdef Py_ssize_t chunk, start, n
+    cdef float[CHUNK] single
+    cdef double[CHUNK] double
+    fegetenv(&environment)
+    fesetenv(FE_DFL_ENV)
+    for chunk in range(begin, end):
+        while chunk >= tensor.last_chunk:
+            tensor += 1
+        group = &plan.groups[tensor.group]
+        start = (chunk - tensor.first_chunk) * CHUNK
+        n = min(<Py_ssize_t> CHUNK, tensor.size - start)
+        if tensor.type_num == cnp.NPY_DOUBLE:
+            step_chunk[double](group, tensor, &plan.spans, start, n, double, group.double)
+        else:
+            step_chunk[float](group, tensor, &plan.spans, start, n, single, group.single)
+    fesetenv(&environment)
+
+
+cdef void share(PoolWork work, Plan* plan) noexcept nogil:
+    """Do the work on every chunk, on several threads where that pays."""
+    if plan.n_chunks <= ALONE:
+        work(plan, 0, plan.n_chunks)
+    else:
+        pool_run(work, plan, plan.n_chunks, max(<Py_ssize_t> 1, min(GRAIN, plan.n_chunks // 16)))
+
+
 cdef int by_start(const void* one, const void* other) noexcept nogil:
     cdef char* a = (<const Extent*> one).start
     cdef char* b = (<const Extent*> other).start
@@ -173,13 +257,11 @@ cdef class Sweep:
     ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states, average or None)``.
     """
 
-    cdef Group* groups
-    cdef Tensor* tensors
+    cdef Plan plan
     cdef Extent* extents  # of the parameters that are not empty, by address
     cdef Extent* gradient_extents
-    cdef double* sums  # of squares, one per chunk
-    cdef Spans spans
-    cdef Py_ssize_t n_groups, n_tensors, n_extents, n_chunks
+    cdef Py_ssize_t n_extents
+    cdef readonly Py_ssize_t steps
     cdef list parameters
     cdef object owned  # keeps every array alive
 
@@ -187,27 +269,27 @@ cdef class Sweep:
         cdef Py_ssize_t k = 0, j, i
         cdef Tensor* tensor
         cdef Group* group
-        self.n_groups = len(groups)
-        self.n_tensors = sum(len(tensors) for _, tensors in groups)
-        self.groups = <Group*> allocate(self.n_groups, sizeof(Group))
-        self.tensors = <Tensor*> allocate(self.n_tensors, sizeof(Tensor))
-        self.extents = <Extent*> allocate(self.n_tensors, sizeof(Extent))
-        self.gradient_extents = <Extent*> allocate(self.n_tensors, sizeof(Extent))
+        self.plan.n_groups = len(groups)
+        self.plan.n_tensors = sum(len(tensors) for _, tensors in groups)
+        self.plan.groups = <Group*> allocate(self.plan.n_groups, sizeof(Group))
+        self.plan.tensors = <Tensor*> allocate(self.plan.n_tensors, sizeof(Tensor))
+        self.extents = <Extent*> allocate(self.plan.n_tensors, sizeof(Extent))
+        self.gradient_extents = <Extent*> allocate(self.plan.n_tensors, sizeof(Extent))
         self.parameters = []
         self.owned = groups
         for j, (rule, tensors) in enumerate(groups):
-            group = &self.groups[j]
+            group = &self.plan.groups[j]
             group.rule = rules[rule_names.index(rule)]
             for theta, states, average in tensors:
-                tensor = &self.tensors[k]
+                tensor = &self.plan.tensors[k]
                 tensor.group = j
                 tensor.type_num = cnp.PyArray_TYPE(theta)
                 tensor.theta = address(theta, tensor.type_num == cnp.NPY_DOUBLE)
                 tensor.size = theta.size
                 tensor.nbytes = theta.nbytes
-                tensor.first_chunk = self.n_chunks
-                self.n_chunks += (tensor.size + CHUNK - 1) // CHUNK
-                tensor.last_chunk = self.n_chunks
+                tensor.first_chunk = self.plan.n_chunks
+                self.plan.n_chunks += (tensor.size + CHUNK - 1) // CHUNK
+                tensor.last_chunk = self.plan.n_chunks
                 group.n_states = len(states)
                 for i, state in enumerate(states):
                     tensor.states[i] = address(state, tensor.type_num == cnp.NPY_DOUBLE)
@@ -218,15 +300,15 @@ cdef class Sweep:
                     self.extents[self.n_extents] = Extent(tensor.theta, tensor.theta + tensor.nbytes)
                     self.n_extents += 1
                 k += 1
-        self.sums = <double*> allocate(self.n_chunks, sizeof(double))
+        self.plan.sums = <double*> allocate(self.plan.n_chunks, sizeof(double))
         qsort(self.extents, self.n_extents, sizeof(Extent), by_start)
 
     def __dealloc__(self):
-        PyMem_Free(self.groups)
-        PyMem_Free(self.tensors)
+        PyMem_Free(self.plan.groups)
+        PyMem_Free(self.plan.tensors)
         PyMem_Free(self.extents)
         PyMem_Free(self.gradient_extents)
-        PyMem_Free(self.sums)
+        PyMem_Free(self.plan.sums)
 
     cdef bint overlaps_parameters(self, char* start, char* stop) noexcept:
         """Whether a range of addresses meets a parameter: bisection for the first that ends after ``start``."""
@@ -246,15 +328,15 @@ cdef class Sweep:
         cdef Tensor* tensor
         cdef cnp.ndarray g, theta
         cdef char* start
-        if len(grads) != self.n_tensors:
+        if len(grads) != self.plan.n_tensors:
             return False
-        for k in range(self.n_tensors):
+        for k in range(self.plan.n_tensors):
             item = grads[k]
             if not isinstance(item, cnp.ndarray):
                 return False
             g = <cnp.ndarray> item
             theta = <cnp.ndarray> self.parameters[k]
-            tensor = &self.tensors[k]
+            tensor = &self.plan.tensors[k]
             ndim = cnp.PyArray_NDIM(theta)
             if (cnp.PyArray_TYPE(g) != tensor.type_num or cnp.PyArray_NDIM(g) != ndim
                     or not cnp.PyArray_ISCARRAY_RO(g) or not cnp.PyArray_ISWRITEABLE(theta)
@@ -287,9 +369,9 @@ cdef class Sweep:
         if not self.take_gradients(grads, False):
             return None
         with nogil:
-            self.sum_chunks(0, self.n_chunks)
-            for chunk in range(self.n_chunks):
-                total += self.sums[chunk]
+            share(sum_chunks, &self.plan)
+            for chunk in range(self.plan.n_chunks):
+                total += self.plan.sums[chunk]
         return total
 
     def step(self, grads, coefficients, double factor, double clip_value, double ema, double one_minus_ema,
@@ -304,54 +386,15 @@ cdef class Sweep:
         cdef tuple values
         if not self.take_gradients(grads, zero_grad):
             return False
-        for j in range(self.n_groups):
+        for j in range(self.plan.n_groups):
             values = coefficients[j]
-            group = &self.groups[j]
+            group = &self.plan.groups[j]
             group.l2 = values[0]
             for i in range(1, len(values)):
                 group.double[i - 1] = values[i]
                 group.single[i - 1] = <float> group.double[i - 1]
-        self.spans = Spans(factor, clip_value, ema, one_minus_ema, zero_grad)
+        self.plan.spans = Spans(factor, clip_value, ema, one_minus_ema, zero_grad)
         with nogil:
-            self.step_chunks(0, self.n_chunks)
+            share(step_chunks, &self.plan)
+        self.steps += 1
         return True
-
-    cdef void sum_chunks(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
-        """Sum the squares of chunks ``begin`` to ``end`` in the default floating-point environment."""
-        cdef fenv_t environment
-        cdef Tensor* tensor = self.tensors
-        cdef Py_ssize_t chunk, start, n
-        fegetenv(&environment)
-        fesetenv(FE_DFL_ENV)
-        for chunk in range(begin, end):
-            while chunk >= tensor.last_chunk:
-                tensor += 1
-            start = (chunk - tensor.first_chunk) * CHUNK
-            n = min(<Py_ssize_t> CHUNK, tensor.size - start)
-            if tensor.type_num == cnp.NPY_DOUBLE:
-                self.sums[chunk] = sum_of_squares(<const double*> tensor.g + start, n)
-            else:
-                self.sums[chunk] = sum_of_squares(<const float*> tensor.g + start, n)
-        fesetenv(&environment)
-
-    cdef void step_chunks(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
-        """Step chunks ``begin`` to ``end`` in the default floating-point environment, then restore the caller's."""
-        cdef fenv_t environment
-        cdef Tensor* tensor = self.tensors
-        cdef Group* group
-        cdef Py_ssize_t chunk, start, n
-        cdef float[CHUNK] single
-        cdef double[CHUNK] double
-        fegetenv(&environment)
-        fesetenv(FE_DFL_ENV)
-        for chunk in range(begin, end):
-            while chunk >= tensor.last_chunk:
-                tensor += 1
-            group = &self.groups[tensor.group]
-            start = (chunk - tensor.first_chunk) * CHUNK
-            n = min(<Py_ssize_t> CHUNK, tensor.size - start)
-            if tensor.type_num == cnp.NPY_DOUBLE:
-                step_chunk[double](group, tensor, &self.spans, start, n, double, group.double)
-            else:
-                step_chunk[float](group, tensor, &self.spans, start, n, single, group.single)
-        fesetenv(&environment)
