@@ -110,7 +110,7 @@ def half_cosine(x: Doubles) -> Doubles:
     rest = (y - high) * (y + high)
     high = high * high  # y^2 = high + rest
     u = high + rest
-    g = G[7]
+    g = np.full_like(u, G[7])
     for coefficient in G[6::-1]:
         g = g * u + coefficient
     a = high * C1_HIGH
@@ -187,8 +187,8 @@ def exponential_of(high: Doubles, low: Doubles) -> Doubles:
     j = whole & 31
     p = r + r * r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0)))))
     value = EXP2_HIGH[j] + (EXP2_LOW[j] + EXP2_HIGH[j] * p)
-    with np.errstate(over="ignore", under="ignore"):
-        return np.ldexp(value, ((whole - j) >> 5).astype(np.int32))
+    result: Doubles = np.ldexp(value, ((whole - j) >> 5).astype(np.int32))
+    return result
 
 
 def power(x: Doubles, y: Doubles) -> Doubles:
@@ -372,8 +372,9 @@ class Formula:
 
     def value(self, step: int) -> float:
         """The value at one step."""
-        return float(self._function(np.array([step], np.float64), *self._arguments)[0])
+        return float(self.values(np.array([step], np.int64))[0])
 
     def values(self, steps: npt.NDArray[np.int64]) -> Doubles:
         """The values at a one-dimensional array of steps."""
-        return self._function(steps.astype(np.float64), *self._arguments)
+        with np.errstate(all="ignore"):
+            return self._function(steps.astype(np.float64), *self._arguments)

@@ -27,12 +27,12 @@ JSON, pickling, composition and the checks of annotated fields come with the bas
 """
 
 import math
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, TypeAlias, overload
 
 import numpy as np
@@ -66,8 +66,8 @@ __all__ = [
     "Scaled",
     "Schedule",
     "StepDecay",
-    "WarmupStableDecay",
     "Warmup",
+    "WarmupStableDecay",
     "from_dict",
     "parse",
 ]
@@ -110,7 +110,7 @@ class Whole:
         return int(value)
 
 
-class Optional:
+class OrNone:
     """None, or what ``check`` accepts."""
 
     def __init__(self, check: Callable[[str, object], object]) -> None:
@@ -144,7 +144,7 @@ class Each:
         if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
             raise TypeError(f"{name} must be a sequence, got {value!r}")
         entries: tuple[Any, ...] = tuple(self.check(f"{name}[{i}]", entry) for i, entry in enumerate(value))
-        if self.increasing and any(b <= a for a, b in zip(entries, entries[1:], strict=False)):
+        if self.increasing and any(b <= a for a, b in pairwise(entries)):
             raise ValueError(f"{name} must increase strictly, got {entries}")
         return entries
 
@@ -173,10 +173,10 @@ Positive: TypeAlias = Annotated[float, Number("> 0", lambda x: x > 0)]
 NotNegative: TypeAlias = Annotated[float, Number(">= 0", lambda x: x >= 0)]
 AtLeastOne: TypeAlias = Annotated[float, Number(">= 1", lambda x: x >= 1)]
 Fraction: TypeAlias = Annotated[float, Number("in [0, 1)", lambda x: 0 <= x < 1)]
-OptionalReal: TypeAlias = Annotated[float | None, Optional(Number())]
+OptionalReal: TypeAlias = Annotated[float | None, OrNone(Number())]
 Count: TypeAlias = Annotated[int, Whole(1)]
 CountOrZero: TypeAlias = Annotated[int, Whole(0)]
-OptionalCount: TypeAlias = Annotated[int | None, Optional(Whole(1))]
+OptionalCount: TypeAlias = Annotated[int | None, OrNone(Whole(1))]
 Flag: TypeAlias = Annotated[bool, _flag]
 Boundaries: TypeAlias = Annotated[tuple[int, ...], Each(Whole(1), increasing=True)]
 
@@ -373,10 +373,10 @@ def from_dict(data: Mapping[str, Any]) -> Schedule:
         raise TypeError(f"a schedule must be a mapping, got {data!r}")
     arguments = dict(data)
     name = arguments.pop("schedule", None)
-    if name not in REGISTRY:
+    if not isinstance(name, str) or name not in REGISTRY:
         raise ValueError(f'"schedule" must be one of {", ".join(sorted(REGISTRY))}, got {name!r}')
     try:
-        _bind(REGISTRY[name], (), arguments)
+        bind(REGISTRY[name], (), arguments)
     except TypeError as error:
         raise ValueError(f"{name}: {error}, got {', '.join(arguments) or 'no arguments'}") from None
     return REGISTRY[name](**{key: _schedules_in(value) for key, value in arguments.items()})
@@ -388,14 +388,14 @@ def _schedules_in(value: object) -> object:
     return tuple(_schedules_in(entry) for entry in value) if isinstance(value, list) else value
 
 
-def _bind(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def bind(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Raises TypeError, in words about the arguments, if ``function`` cannot be called with these."""
     import inspect
 
     inspect.signature(function).bind(*args, **kwargs)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _formulas(build: str) -> Any:
     return import_module("lrcore.formulas" if build == "reference" else f"lrcore._schedules_{build}")
 
@@ -1178,191 +1178,6 @@ def _factor(schedule: Schedule) -> str:
 
 
 # ---- text ---------------------------------------------------------------------------------------------------
-_TOKEN = re.compile(
-    r"""\s*(?: (?P<number> (?: \d[\d_]*\.?[\d_]* | \.\d[\d_]* ) (?: [eE][+-]?\d+ )? )
-           | (?P<name> [A-Za-z_]\w* )
-           | (?P<text> '[^']*' | "[^"]*" )
-           | (?P<sign> [-+*.,=()\[\]] )
-           | (?P<end> \Z ) )""",
-    re.VERBOSE | re.ASCII,
-)
-_METHODS: dict[str, Callable[..., Schedule]] = {
-    "with_warmup": Schedule.with_warmup,
-    "then": Schedule.then,
-    "clip": Schedule.clip,
-    "repeat": Schedule.repeat,
-}
-_WORDS = {"none": None, "true": True, "false": False}
-_DEEPEST = 50
-
-
-class _Parser:
-    """Recursive descent, one method per line of the grammar in :func:`parse`."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.depth = 0
-        self.next = 0
-        self.advance()
-
-    def advance(self) -> str:
-        """Read the next token; give the one before it."""
-        before = getattr(self, "token", "")
-        found = _TOKEN.match(self.text, self.next)
-        if found is None:
-            position = self.next + len(self.text[self.next :]) - len(self.text[self.next :].lstrip())
-            self.fail(f"{self.text[position]!r} cannot stand in a schedule", position)
-        self.kind = found.lastgroup or ""
-        self.token = found.group(self.kind)
-        self.position = found.start(self.kind)
-        self.next = found.end()
-        return before
-
-    def fail(self, reason: str, position: int | None = None) -> NoReturn:
-        where = self.position if position is None else position
-        raise ValueError(f"schedule, position {where}: {reason}\n  {self.text}\n  {' ' * where}^")
-
-    def got(self) -> str:
-        return "the end" if self.kind == "end" else repr(self.token)
-
-    def accept(self, sign: str) -> bool:
-        if self.kind == "sign" and self.token == sign:
-            self.advance()
-            return True
-        return False
-
-    def expect(self, sign: str) -> None:
-        if not self.accept(sign):
-            self.fail(f"expected {sign!r}, got {self.got()}")
-
-    def schedule(self) -> Schedule:
-        position = self.position
-        result = self.product()
-        if not isinstance(result, Schedule):
-            self.fail(f"expected a schedule, got {result!r}", position)
-        if self.kind != "end":
-            self.fail(f"expected the end, got {self.got()}")
-        return result
-
-    def product(self) -> object:
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            self.fail(f"nested deeper than {_DEEPEST}")
-        result = self.chain()
-        while self.kind == "sign" and self.token == "*":
-            position = self.position
-            self.advance()
-            result = self.made(lambda a, b: a * b, position, result, self.chain())
-        self.depth -= 1
-        return result
-
-    def chain(self) -> object:
-        result = self.value()
-        links = 0
-        while self.accept("."):
-            position, kind, name = self.position, self.kind, self.advance()
-            if kind != "name" or name not in _METHODS:
-                self.fail(f"expected one of {', '.join(_METHODS)} after '.', got {name!r}", position)
-            if not isinstance(result, Schedule):
-                self.fail(f"{name} needs a schedule before it, got {result!r}", position)
-            links += 1
-            if links > _DEEPEST:
-                self.fail(f"more than {_DEEPEST} calls in a row", position)
-            args, kwargs = self.arguments()
-            result = self.made(_METHODS[name], position, result, *args, **kwargs)
-        return result
-
-    def value(self) -> object:
-        position, kind, token = self.position, self.kind, self.token
-        if kind == "number" or (kind == "sign" and token in "+-"):
-            sign = -1 if self.accept("-") else (self.accept("+") or 1)
-            if self.kind != "number":
-                self.fail(f"expected a number, got {self.got()}")
-            digits = self.advance()
-            try:
-                return sign * (int(digits) if digits.replace("_", "").isdigit() else float(digits))
-            except ValueError:
-                self.fail(f"{digits!r} is not a number", position)
-        if kind == "text":
-            return self.advance()[1:-1]
-        if kind == "name":
-            self.advance()
-            if token.lower() in _WORDS and self.token != "(":
-                return _WORDS[token.lower()]
-            made = self.named(token, position)
-            args, kwargs = self.arguments()
-            return self.made(made, position, *args, **kwargs)
-        if self.accept("["):
-            return self.sequence("]")
-        if self.accept("("):
-            if self.accept(")"):
-                return ()
-            first = self.product()
-            if self.accept(")"):
-                return first
-            self.expect(",")
-            return (first, *self.sequence(")"))
-        self.fail(f"expected a schedule or a value, got {self.got()}")
-
-    def sequence(self, end: str) -> tuple[object, ...]:
-        entries: list[object] = []
-        while not self.accept(end):
-            if entries:
-                self.expect(",")
-                if self.accept(end):
-                    break
-            entries.append(self.product())
-        return tuple(entries)
-
-    def arguments(self) -> tuple[list[object], dict[str, object]]:
-        args: list[object] = []
-        kwargs: dict[str, object] = {}
-        self.expect("(")
-        while not self.accept(")"):
-            if args or kwargs:
-                self.expect(",")
-                if self.accept(")"):
-                    break
-            position, kind, token, after = self.position, self.kind, self.token, self.next
-            if kind == "name" and (ahead := _TOKEN.match(self.text, after)) and ahead.group("sign") == "=":
-                self.advance()
-                self.advance()
-                if token in kwargs:
-                    self.fail(f"{token} is given twice", position)
-                kwargs[token] = self.product()
-            elif kwargs:
-                self.fail("an argument without a name follows one with a name", position)
-            else:
-                args.append(self.product())
-        return args, kwargs
-
-    def named(self, name: str, position: int) -> Callable[..., object]:
-        known: dict[str, type[Schedule]] = {}
-        for cls in REGISTRY.values():
-            known[cls.__name__.lower()] = cls
-            if cls.text_name:
-                known[cls.text_name.replace("_", "")] = cls
-        found = known.get(name.lower().replace("_", ""))
-        if found is Custom:
-            self.fail("Custom holds a Python function, which text cannot carry", position)
-        if found is None:
-            from difflib import get_close_matches
-
-            names = sorted(cls.text_name or cls.__name__ for cls in REGISTRY.values() if cls is not Custom)
-            near = get_close_matches(name.lower(), names, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-            self.fail(f"no schedule is named {name!r}; {hint}", position)
-        return found
-
-    def made(self, function: Callable[..., object], position: int, *args: object, **kwargs: object) -> object:
-        """What ``function`` returns; its complaint, if it has one, with the position."""
-        try:
-            _bind(function, args, kwargs)
-            return function(*args, **kwargs)
-        except (TypeError, ValueError) as error:
-            self.fail(str(error), position)
-
-
 def parse(text: str) -> Schedule:
     """The schedule that a text describes: what ``repr`` prints, or shorter.
 
@@ -1392,4 +1207,6 @@ def parse(text: str) -> Schedule:
     """
     if not isinstance(text, str):
         raise TypeError(f"text must be a string, got {text!r}")
-    return _Parser(text).schedule()
+    from lrcore.schedule_parser import Parser
+
+    return Parser(text).schedule()
