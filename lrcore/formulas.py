@@ -6,7 +6,7 @@ square root are used, which IEEE 754 rounds correctly. Sines and powers of a mac
 differ between libraries, and within one library between processors. So two functions are built here from the four
 operations, each within 1 ulp (unit in the last place) of the true value:
 
-``half_cosine(x)``
+``half_cosine(left)``
     the cosine decay itself; it keeps its relative accuracy to the end, where ``1 + cos`` cancels.
 ``power(x, y)``
     by logarithm and exponential in double-double arithmetic: a number as an unevaluated sum ``high + low``, about
@@ -96,15 +96,15 @@ EXP2_HIGH = np.array([float.fromhex(high) for high, _ in EXP2])
 EXP2_LOW = np.array([float.fromhex(low) for _, low in EXP2])
 
 
-def half_cosine(x: Doubles) -> Doubles:
-    r"""Half a period of the cosine, from 1 at x = 0 to 0 at x = 1.
+def half_cosine(left: Doubles) -> Doubles:
+    r"""Half a period of the cosine as a function of what is left of it: 1 at left = 1, 0 at left = 0.
 
-    .. math:: \tfrac12 (1 + \cos \pi x) = \cos^2(\pi x / 2)
+    .. math:: \tfrac12 (1 - \cos \pi x) = \sin^2(\pi x / 2), \quad x = \text{left}
 
-    ``x`` must lie in [0, 1]. Exact at 0, 1/2 and 1; within 1 ulp elsewhere, also where the value is small.
+    ``left`` must lie in [0, 1]. Exact at 0, 1/2 and 1; within 1 ulp elsewhere, also where the value is small.
     """
-    first_half = x <= 0.5
-    y = np.where(first_half, x, 1.0 - x)
+    second_half = left <= 0.5
+    y = np.where(second_half, left, 1.0 - left)
     c = y * SPLIT_13
     high = c - (c - y)
     rest = (y - high) * (y + high)
@@ -117,7 +117,7 @@ def half_cosine(x: Doubles) -> Doubles:
     b = -2.0 * (high * high)
     s = a + b
     s = s + ((b - (s - a)) + (rest * (C1 - 2.0 * (u + high)) + (high * C1_LOW + u * u * g)))
-    return np.where(first_half, 1.0 - s, s)
+    return np.where(second_half, s, 1.0 - s)
 
 
 def two_product(a: Doubles, b: Doubles) -> Pair:
@@ -259,7 +259,7 @@ def piecewise_constant(t: Doubles, *boundaries_then_values: float) -> Doubles:
 
 
 def cosine(t: Doubles, initial: float, final: float, steps: float, exponent: float) -> Doubles:
-    s = half_cosine(np.minimum(t, steps) / steps)
+    s = half_cosine((steps - np.minimum(t, steps)) / steps)
     if exponent != 1.0:
         s = power(s, full(s, exponent))
     return blend(initial, final, s)
@@ -278,8 +278,8 @@ def cosine_restarts(t: Doubles, initial: float, final: float, steps: float, t_mu
         scale = power(full(t, t_mul), i)
         start = steps * (scale - 1.0) / growth
         length = steps * scale
-    x = np.minimum((t - start) / length, 1.0)
-    return final + (initial - final) * power(full(t, m_mul), i) * half_cosine(x)
+    left = np.minimum(np.maximum(((start + length) - t) / length, 0.0), 1.0)
+    return final + (initial - final) * power(full(t, m_mul), i) * half_cosine(left)
 
 
 def one_cycle(
@@ -296,7 +296,7 @@ def one_cycle(
     last = np.where(rising, peak, np.where(falling, initial, final))
     s = (end - t) / (end - start)
     if not linear:
-        s = half_cosine(1.0 - s)
+        s = half_cosine(s)
     return np.where(s == 1.0, first, last + (first - last) * s)
 
 
@@ -322,15 +322,16 @@ def warmup_stable_decay(
     t: Doubles, peak: float, final: float, warmup: float, stable: float, decay: float, shape: float
 ) -> Doubles:
     """``shape`` 0: 1-sqrt, 1: linear, 2: cosine, 3: 1-square."""
-    x = np.minimum(np.maximum((t - warmup) - stable, 0.0), decay) / decay
+    gone = np.minimum(np.maximum((t - warmup) - stable, 0.0), decay)
+    x, left = gone / decay, (decay - gone) / decay
     if shape == 0.0:
-        s = 1.0 - np.sqrt(x)
+        s = left / (1.0 + np.sqrt(x))
     elif shape == 1.0:
-        s = 1.0 - x
+        s = left
     elif shape == 2.0:
-        s = half_cosine(x)
+        s = half_cosine(left)
     else:
-        s = 1.0 - x * x
+        s = left * (1.0 + x)
     value = blend(peak, final, s)
     if warmup > 0.0:
         value = np.where(t < warmup, peak * ((t + 1.0) / warmup), value)

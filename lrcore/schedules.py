@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, TypeAlias, overload
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, TypeAlias, get_type_hints, overload
 
 import numpy as np
 
@@ -202,8 +202,8 @@ class Schedule:
         REGISTRY[cls.__name__] = cls
 
     def __post_init__(self) -> None:
-        for name, field in self._fields().items():
-            for check in getattr(field.type, "__metadata__", ()):
+        for name, checks in _checks(type(self)).items():
+            for check in checks:
                 object.__setattr__(self, name, check(name, getattr(self, name)))
 
     # -- evaluation
@@ -350,7 +350,14 @@ class Schedule:
         TypeError
             If a :class:`Custom` schedule is part of it.
         """
-        return {"schedule": type(self).__name__, **{k: _plain(v) for k, v in self._arguments().items()}}
+        return {"type": type(self).__name__, **{k: _plain(v) for k, v in self._arguments().items()}}
+
+
+@cache
+def _checks(cls: type[Schedule]) -> dict[str, tuple[Callable[[str, object], object], ...]]:
+    """The checks in the annotations of each field."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {name: getattr(hints[name], "__metadata__", ()) for name in cls._fields()}
 
 
 def _plain(value: object) -> object:
@@ -372,9 +379,9 @@ def from_dict(data: Mapping[str, Any]) -> Schedule:
     if not isinstance(data, Mapping):
         raise TypeError(f"a schedule must be a mapping, got {data!r}")
     arguments = dict(data)
-    name = arguments.pop("schedule", None)
+    name = arguments.pop("type", None)
     if not isinstance(name, str) or name not in REGISTRY:
-        raise ValueError(f'"schedule" must be one of {", ".join(sorted(REGISTRY))}, got {name!r}')
+        raise ValueError(f'"type" must be one of {", ".join(sorted(REGISTRY))}, got {name!r}')
     try:
         bind(REGISTRY[name], (), arguments)
     except TypeError as error:

@@ -77,9 +77,9 @@ cdef inline double whole(double x) noexcept nogil:
     return <double> <long long> x
 
 
-cdef inline double half_cosine(double x) noexcept nogil:
-    """(1 + cos(pi x)) / 2 for x in [0, 1]."""
-    cdef double y = x if x <= 0.5 else 1.0 - x
+cdef inline double half_cosine(double left) noexcept nogil:
+    """(1 - cos(pi left)) / 2 for left in [0, 1]."""
+    cdef double y = left if left <= 0.5 else 1.0 - left
     cdef double c = y * SPLIT_13
     cdef double high = c - (c - y)
     cdef double rest = (y - high) * (y + high)
@@ -97,7 +97,7 @@ cdef inline double half_cosine(double x) noexcept nogil:
     cdef double b = -2.0 * (high * high)
     cdef double s = a + b
     s = s + ((b - (s - a)) + (rest * (C1 - 2.0 * (u + high)) + (high * C1_LOW + u * u * g)))
-    return 1.0 - s if x <= 0.5 else s
+    return s if left <= 0.5 else 1.0 - s
 
 
 cdef inline Pair two_product(double a, double b) noexcept nogil:
@@ -261,7 +261,7 @@ cdef void piecewise_constant(
 cdef void cosine(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
     cdef double initial = a[0], final = a[1], steps = a[2], exponent = a[3]
     for i in range(n):
-        y[i] = half_cosine(smaller(t[i], steps) / steps)
+        y[i] = half_cosine((steps - smaller(t[i], steps)) / steps)
     if exponent != 1.0:
         for i in range(n):
             y[i] = power(y[i], exponent)
@@ -273,7 +273,7 @@ cdef void cosine_restarts(
     const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a
 ) noexcept nogil:
     cdef double initial = a[0], final = a[1], steps = a[2], t_mul = a[3], m_mul = a[4]
-    cdef double growth = t_mul - 1.0, k, start, length, scale
+    cdef double growth = t_mul - 1.0, k, start, length, scale, left
     cdef Pair log_t = logarithm(t_mul), log_m = logarithm(m_mul)
     for i in range(n):
         if t_mul == 1.0:
@@ -289,8 +289,9 @@ cdef void cosine_restarts(
             scale = power_of_log(log_t, k)
             start = steps * (scale - 1.0) / growth
             length = steps * scale
-        y[i] = final + (initial - final) * power_of_log(log_m, k) * half_cosine(
-            smaller((t[i] - start) / length, 1.0))
+        left = ((start + length) - t[i]) / length
+        left = smaller(0.0 if left < 0.0 else left, 1.0)
+        y[i] = final + (initial - final) * power_of_log(log_m, k) * half_cosine(left)
 
 
 cdef void one_cycle(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
@@ -306,7 +307,7 @@ cdef void one_cycle(const double* t, double* y, Py_ssize_t n, const double* a, P
             start, end, first, last = down, steps, (initial if down > warmup else peak), final
         s = (end - x) / (end - start)
         if not linear:
-            s = half_cosine(1.0 - s)
+            s = half_cosine(s)
         y[i] = blend(first, last, s)
 
 
@@ -336,21 +337,23 @@ cdef void warmup_stable_decay(
     const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a
 ) noexcept nogil:
     cdef double peak = a[0], final = a[1], warmup = a[2], stable = a[3], decay = a[4], shape = a[5]
-    cdef double x, s
+    cdef double gone, x, left, s
     for i in range(n):
         if t[i] < warmup:
             y[i] = peak * ((t[i] + 1.0) / warmup)
             continue
-        x = (t[i] - warmup) - stable
-        x = smaller(0.0 if x < 0.0 else x, decay) / decay
+        gone = (t[i] - warmup) - stable
+        gone = smaller(0.0 if gone < 0.0 else gone, decay)
+        x = gone / decay
+        left = (decay - gone) / decay
         if shape == 0.0:
-            s = 1.0 - sqrt(x)
+            s = left / (1.0 + sqrt(x))
         elif shape == 1.0:
-            s = 1.0 - x
+            s = left
         elif shape == 2.0:
-            s = half_cosine(x)
+            s = half_cosine(left)
         else:
-            s = 1.0 - x * x
+            s = left * (1.0 + x)
         y[i] = blend(peak, final, s)
 
 

@@ -26,9 +26,9 @@ def errors_in_ulp(got: np.ndarray, true: list[Decimal]) -> float:
 
 
 def true_half_cosine(x: float) -> Decimal:
-    """sin(pi (1 - x) / 2)^2 by its power series, with 50 digits."""
+    """sin(pi x / 2)^2 by its power series, with 50 digits."""
     with localcontext(DIGITS):
-        angle = PI * (1 - Decimal(x)) / 2
+        angle = PI * Decimal(x) / 2
         term = total = angle
         k = 1
         while abs(term) > abs(total) * Decimal("1e-48"):
@@ -47,23 +47,24 @@ def power_error_in_ulp(x: np.ndarray, y: np.ndarray) -> float:
 def test_half_cosine_is_within_one_ulp_of_the_truth() -> None:
     rng = np.random.default_rng(0)
     near = rng.random(300)
-    x = np.concatenate([rng.random(2000), 0.5 + 1e-6 * near, 0.5 - 1e-6 * near, 1 - near**8, near**8, 0.49 + near / 50])
+    edges = [0.5 + 1e-6 * near, 0.5 - 1e-6 * near, 0.49 + near / 50, 1 - near**8, near**8, near**40]
+    x = np.concatenate([rng.random(2000), *edges])
     assert errors_in_ulp(formulas.half_cosine(x), [true_half_cosine(float(v)) for v in x]) < 0.9
 
 
 def test_half_cosine_is_exact_where_it_can_be() -> None:
-    x = np.array([0.0, 0.5, 1.0, 1e-9, 0.25, 0.75])
-    np.testing.assert_array_equal(formulas.half_cosine(x)[:4], [1.0, 0.5, 0.0, 1.0])
-    assert formulas.half_cosine(x)[4] == (2 + math.sqrt(2)) / 4
+    x = np.array([0.0, 0.5, 1.0, 1 - 1e-9, 0.25, 0.75])
+    np.testing.assert_array_equal(formulas.half_cosine(x)[:4], [0.0, 0.5, 1.0, 1.0])
+    assert formulas.half_cosine(x)[5] == (2 + math.sqrt(2)) / 4
 
 
-def test_half_cosine_falls_and_is_symmetric() -> None:
+def test_half_cosine_rises_and_is_symmetric() -> None:
     x = np.arange(100_001) / 100_001
     values = formulas.half_cosine(x)
-    assert (np.diff(values) < 0).all()
+    assert (np.diff(values) > 0).all()
     d = np.arange(1 << 12) / (1 << 13)
     up, down = formulas.half_cosine(0.5 - d), formulas.half_cosine(0.5 + d)
-    np.testing.assert_array_equal(up, 1.0 - down)
+    np.testing.assert_array_equal(down, 1.0 - up)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ PINNED = [
     ("polynomial", (0.3, 0.01, 1000.0, 1.7, 0.0), 234, "0x1.8dfadbbb77707p-3"),
     ("exponential", (0.1, 0.97, 7.0, 0.0, math.nan), 234, "0x1.27ede468b7193p-5"),
     ("inverse_time", (0.1, 0.003, 7.0, 0.0), 234, "0x1.7444566b4aeb3p-4"),
-    ("cosine", (0.3, 0.01, 1000.0, 1.7), 834, "0x1.a65bd1dffd860p-7"),
+    ("cosine", (0.3, 0.01, 1000.0, 1.7), 834, "0x1.a65bd1dffd85fp-7"),
     ("cosine_restarts", (0.3, 0.01, 10.0, 1.3, 0.9), 834, "0x1.09cd31956d94bp-4"),
     ("one_cycle", (0.004, 0.1, 4e-07, 1000.0, 293.0, 586.0, 0.0), 834, "0x1.6bdb595fa6f3ep-10"),
     ("cyclic", (0.01, 0.1, 20.0, 30.0, 2.0, 0.997), 834, "0x1.c80c048fe5431p-7"),
