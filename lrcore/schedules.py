@@ -202,7 +202,7 @@ class Schedule:
         REGISTRY[cls.__name__] = cls
 
     def __post_init__(self) -> None:
-        for name, checks in _checks(type(self)).items():
+        for name, checks in _checks(type(self)).items():  # type: ignore[arg-type]  # a class is hashable
             for check in checks:
                 object.__setattr__(self, name, check(name, getattr(self, name)))
 

@@ -1,13 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
 """The schedules' formulas, compiled. ``lrcore/formulas.py`` says what each computes, with the same names.
 
-Only ``+ - * /`` and square root on doubles (frexp and ldexp are exact), so the values do not depend on the
+Only ``+ - * /`` and square root on doubles (frexp and multiplication by a power of two are exact), so the values do not depend on the
 machine. A formula works on a chunk of steps with its arguments ``a``; one step is a chunk of length one.
 """
 
 import numpy as np
 
-from libc.math cimport frexp, ldexp, sqrt
+from libc.math cimport frexp, sqrt
 from libc.stdint cimport int64_t
 
 cdef extern from *:
@@ -53,7 +53,26 @@ cdef extern from *:
         0x1.7a1cd345dcc81p-54, -0x1.5584f7e54ac3bp-56, 0x1.11065895048ddp-55, 0x1.503cbd1e949dbp-56,
         0x1.2ed02d75b3707p-55, -0x1.1a5cd4f184b5cp-54, -0x1.e9c23179c2893p-54, 0x1.9d3e12dd8a18bp-54,
     };
+
+    #include <stdint.h>
+    #include <string.h>
+
+    static inline double power_of_two(int exponent)
+    {
+        uint64_t bits = (uint64_t) (exponent + 1023) << 52;
+        double x;
+        memcpy(&x, &bits, sizeof x);
+        return x;
+    }
+
+    /* x times a power of two, as ldexp gives it, for 1 <= x < 4 and |exponent| < 2000; a loop can be vectorised. */
+    static inline double scaled(double x, int exponent)
+    {
+        int half = exponent >> 1;
+        return x * power_of_two(half) * power_of_two(exponent - half);
+    }
     """
+    double scaled(double x, int exponent) noexcept nogil
     const double[8] G
     const double[32] EXP2_HIGH
     const double[32] EXP2_LOW
@@ -172,7 +191,7 @@ cdef inline double exponential_of(double high, double low) noexcept nogil:
     cdef int j = integer & 31
     cdef double p = r + r * r * (0.5 + r * (1.0 / 6.0 + r * (
         1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0)))))
-    return ldexp(EXP2_HIGH[j] + (EXP2_LOW[j] + EXP2_HIGH[j] * p), (integer - j) >> 5)
+    return scaled(EXP2_HIGH[j] + (EXP2_LOW[j] + EXP2_HIGH[j] * p), (integer - j) >> 5)
 
 
 cdef inline double power_of_log(Pair log, double y) noexcept nogil:
@@ -218,12 +237,13 @@ cdef void polynomial(const double* t, double* y, Py_ssize_t n, const double* a, 
 cdef void exponential(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
     cdef double initial = a[0], rate = a[1], decay_steps = a[2], staircase = a[3], final = a[4]
     cdef Pair log = logarithm(rate)
-    cdef double k
     for i in range(n):
-        k = t[i] / decay_steps
-        if staircase:
-            k = whole(k)
-        y[i] = initial * power_of_log(log, k)
+        y[i] = t[i] / decay_steps
+    if staircase:
+        for i in range(n):
+            y[i] = whole(y[i])
+    for i in range(n):
+        y[i] = initial * power_of_log(log, y[i])
     if initial * rate < initial:
         for i in range(n):
             y[i] = final if y[i] < final else y[i]

@@ -171,6 +171,8 @@ def test_bits_of_power_and_half_cosine_over_many_arguments(build: str) -> None:
         ("cosine", (1.0, 0.0, 99_991.0, 0.37)),
         ("polynomial", (1.0, 0.0, 99_991.0, 3.3, 0.0)),
         ("exponential", (1.0, 0.9993, 7.0, 0.0, math.nan)),
+        ("exponential", (1.0, 0.7, 40.0, 0.0, math.nan)),  # through the subnormal numbers to zero
+        ("exponential", (1.0, 1.7, 40.0, 0.0, math.nan)),  # to infinity
     ]:
         expected = formulas.Formula(name, arguments).values(steps)
         np.testing.assert_array_equal(_formulas(build).Formula(name, arguments).values(steps), expected)
