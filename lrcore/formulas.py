@@ -230,9 +230,7 @@ def polynomial(t: Doubles, initial: float, final: float, steps: float, exponent:
     return blend(initial, final, s)
 
 
-def exponential(
-    t: Doubles, initial: float, rate: float, decay_steps: float, staircase: float, final: float
-) -> Doubles:
+def exponential(t: Doubles, initial: float, rate: float, decay_steps: float, staircase: float, final: float) -> Doubles:
     """``final`` is nan where there is none."""
     k = t / decay_steps
     if staircase:

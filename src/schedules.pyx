@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
 """The schedules' formulas, compiled. ``lrcore/formulas.py`` says what each computes, with the same names.
 
-Only ``+ - * /`` and square root on doubles (frexp and multiplication by a power of two are exact), so the values do not depend on the
-machine. A formula works on a chunk of steps with its arguments ``a``; one step is a chunk of length one.
+Only ``+ - * /`` and square root on doubles, beside frexp and multiplication by powers of two, which are exact: the
+values do not depend on the machine. A formula works on a chunk of steps with its arguments ``a``; one step is a
+chunk of length one.
 """
 
 import numpy as np
@@ -194,18 +195,19 @@ cdef inline double exponential_of(double high, double low) noexcept nogil:
     return scaled(EXP2_HIGH[j] + (EXP2_LOW[j] + EXP2_HIGH[j] * p), (integer - j) >> 5)
 
 
-cdef inline double power_of_log(Pair log, double y) noexcept nogil:
+cdef inline double power_of_log(double log, double log_low, double y) noexcept nogil:
     """x to the power y from the logarithm of x."""
     y = LARGE_EXPONENT if y > LARGE_EXPONENT else (-LARGE_EXPONENT if y < -LARGE_EXPONENT else y)
-    cdef Pair h = two_product(log[0], y)
-    return exponential_of(h[0], h[1] + log[1] * y)
+    cdef Pair h = two_product(log, y)
+    return exponential_of(h[0], h[1] + log_low * y)
 
 
 cdef inline double power(double x, double y) noexcept nogil:
     """x to the power y, for x >= 0 (and y > 0 where x = 0)."""
     if x == 0.0:
         return 0.0
-    return power_of_log(logarithm(x), y)
+    cdef Pair log = logarithm(x)
+    return power_of_log(log[0], log[1], y)
 
 
 cdef inline double blend(double initial, double final, double s) noexcept nogil:
@@ -236,14 +238,15 @@ cdef void polynomial(const double* t, double* y, Py_ssize_t n, const double* a, 
 
 cdef void exponential(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
     cdef double initial = a[0], rate = a[1], decay_steps = a[2], staircase = a[3], final = a[4]
-    cdef Pair log = logarithm(rate)
+    cdef Pair pair = logarithm(rate)
+    cdef double log = pair[0], log_low = pair[1]
     for i in range(n):
         y[i] = t[i] / decay_steps
     if staircase:
         for i in range(n):
             y[i] = whole(y[i])
     for i in range(n):
-        y[i] = initial * power_of_log(log, y[i])
+        y[i] = initial * power_of_log(log, log_low, y[i])
     if initial * rate < initial:
         for i in range(n):
             y[i] = final if y[i] < final else y[i]
@@ -302,16 +305,16 @@ cdef void cosine_restarts(
             length = steps
         else:
             k = whole(logarithm(1.0 + t[i] * growth / steps)[0] / log_t[0])
-            if steps * (power_of_log(log_t, k) - 1.0) / growth > t[i]:
+            if steps * (power_of_log(log_t[0], log_t[1], k) - 1.0) / growth > t[i]:
                 k -= 1.0
-            if steps * (power_of_log(log_t, k + 1.0) - 1.0) / growth <= t[i]:
+            if steps * (power_of_log(log_t[0], log_t[1], k + 1.0) - 1.0) / growth <= t[i]:
                 k += 1.0
-            scale = power_of_log(log_t, k)
+            scale = power_of_log(log_t[0], log_t[1], k)
             start = steps * (scale - 1.0) / growth
             length = steps * scale
         left = ((start + length) - t[i]) / length
         left = smaller(0.0 if left < 0.0 else left, 1.0)
-        y[i] = final + (initial - final) * power_of_log(log_m, k) * half_cosine(left)
+        y[i] = final + (initial - final) * power_of_log(log_m[0], log_m[1], k) * half_cosine(left)
 
 
 cdef void one_cycle(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
@@ -340,9 +343,9 @@ cdef void cyclic(const double* t, double* y, Py_ssize_t n, const double* a, Py_s
         p = t[i] - cycle * total
         s = p / up if p <= up else (total - p) / down
         if mode == 1.0:
-            s = s * power_of_log(log_half, cycle)
+            s = s * power_of_log(log_half[0], log_half[1], cycle)
         elif mode == 2.0:
-            s = s * power_of_log(log_gamma, t[i])
+            s = s * power_of_log(log_gamma[0], log_gamma[1], t[i])
         y[i] = blend(high, low, s)
 
 

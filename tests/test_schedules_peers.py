@@ -67,9 +67,11 @@ def theirs(library: str, there: str, steps: int) -> tuple[list[float], float]:
             optax, jax = pytest.importorskip("optax"), pytest.importorskip("jax")
             schedule = eval(there, {"optax": optax})
             with jax.enable_x64(True):
-                values = jax.vmap(schedule)(jax.numpy.arange(steps)) if "constant_schedule" not in there else [
-                    schedule(jax.numpy.asarray(t)) for t in range(steps)
-                ]
+                values = (
+                    jax.vmap(schedule)(jax.numpy.arange(steps))
+                    if "constant_schedule" not in there
+                    else [schedule(jax.numpy.asarray(t)) for t in range(steps)]
+                )
                 return [float(value) for value in values], 1e-12
         os.environ.setdefault("KERAS_BACKEND", "numpy")
         keras = pytest.importorskip("keras")
