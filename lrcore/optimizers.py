@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 from _thread import allocate_lock
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -42,6 +43,11 @@ _KERAS = ("keras", "keras2")
 _REQUIRED: Any = None
 
 _OPTIMIZERS: dict[str, type[Optimizer]] = {}
+
+
+def registered() -> Mapping[str, type[Optimizer]]:
+    """Every optimizer class by its name, those made outside lrcore too."""
+    return MappingProxyType(_OPTIMIZERS)
 
 
 class StepReport(NamedTuple):
