@@ -47,7 +47,7 @@ class _UsageError(ValueError):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise _UsageError(re.sub(r"^argument (\S+): ", r"\1 ", message))
+        raise _UsageError(re.sub(r"^argument (--\S+): ", r"\1 ", message))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,10 +71,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         return _stop(f"not enough memory: {error}", 2)
     except DivergedError as error:
-        return _stop(error, 1)
+        return _stop(f"{error}; a smaller --lr may help", 1)
     except KeyboardInterrupt:
-        return _stop("interrupted, nothing written", 130)
+        return _stop("interrupted", 130)
     return 0
+
+
+def _say(text: str) -> None:
+    """Print at once, with an escape for any character that stdout cannot show."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def _stop(reason: object, status: int) -> int:
@@ -255,8 +261,9 @@ def _optimizer(arguments: argparse.Namespace, network: Network) -> optimizers.Op
         given["lr"] = _RATES.get(cls.__name__)
     # As a group's own, so that what an optimizer does not have is refused by lrcore and not by Python.
     group = {"params": network.params} | {name: value for name, value in given.items() if value is not None}
+    convention = {} if arguments.like is None else {"like": arguments.like}
     try:
-        made: optimizers.Optimizer = cls([group], like=arguments.like or "torch")
+        made: optimizers.Optimizer = cls([group], **convention)
     except (TypeError, ValueError) as error:
         raise _UsageError(error) from error
     return made
@@ -265,15 +272,15 @@ def _optimizer(arguments: argparse.Namespace, network: Network) -> optimizers.Op
 def _print_setting(table: data.Table, trainer: Trainer, model: str, epochs: int, seed: int) -> None:
     split, network, optimizer = trainer.data, trainer.network, trainer.optimizer
     kind = "a number" if split.classes is None else f"one of {len(split.classes)} classes"
-    print(
+    _say(
         f"data       {table.name}: {len(table.target):,} rows ({len(split.y_held):,} held out), "
         f"{len(table.feature_names):,} features; {table.target_name!r} is {kind}"
     )
-    print(f"model      {model} {'-'.join(map(str, network.sizes))}, {network.params.flat.size:,} parameters")
+    _say(f"model      {model} {'-'.join(map(str, network.sizes))}, {network.params.flat.size:,} parameters")
     group = optimizer.param_groups[0]
     hyper = [f", {name} {group[name]:g}" for name in ("momentum", "weight_decay") if group.get(name)]
-    print(f"optimizer  {type(optimizer).__name__} like {optimizer.like}, lr {optimizer.lr:g}{''.join(hyper)}")
-    print(f"run        {epochs:,} epochs, batches of {trainer.batch_size:,}, seed {seed}", flush=True)
+    _say(f"optimizer  {type(optimizer).__name__} like {optimizer.like}, lr {optimizer.lr:g}{''.join(hyper)}")
+    _say(f"run        {epochs:,} epochs, batches of {trainer.batch_size:,}, seed {seed}")
 
 
 def _run(trainer: Trainer, epochs: int) -> None:
@@ -281,7 +288,7 @@ def _run(trainer: Trainer, epochs: int) -> None:
         for _ in range(epochs):
             record = trainer.epoch(*([bar.update] if bar else []))
             if bar:
-                bar.set_postfix_str(_held_out(trainer, record), refresh=False)
+                bar.set_postfix_str(_score(trainer, record), refresh=False)
 
 
 def _progress_bar(steps: int) -> Any:
@@ -290,19 +297,21 @@ def _progress_bar(steps: int) -> Any:
         from tqdm import tqdm
     except ImportError:
         return nullcontext()
-    return tqdm(total=steps, unit=" steps", disable=None, leave=False, dynamic_ncols=True)
+    layout = "training   {percentage:3.0f}% |{bar:24}| {n_fmt}/{total_fmt} steps, {remaining} left{postfix}"
+    return tqdm(total=steps, bar_format=layout, disable=None, leave=False)
 
 
-def _held_out(trainer: Trainer, record: Epoch) -> str:
+def _score(trainer: Trainer, record: Epoch) -> str:
     if trainer.data.classes is not None:
-        return f"loss {record.held_out_loss:.4f}, accuracy {record.held_out_score:.2%}"
-    return f"mean squared error {record.held_out_loss:.5g}, R² {record.held_out_score:.4f}"
+        return f"accuracy {record.held_out_score:.2%}"
+    return f"R² {record.held_out_score:.4f}"
 
 
 def _print_results(trainer: Trainer) -> None:
-    steps, seconds = trainer.optimizer.step_count, trainer.seconds
-    print(f"held out   {_held_out(trainer, trainer.history[-1])}")
-    print(
+    steps, seconds, last = trainer.optimizer.step_count, trainer.seconds, trainer.history[-1]
+    name = "loss" if trainer.data.classes is not None else "mean squared error"
+    _say(f"held out   {name} {last.held_out_loss:.4g}, {_score(trainer, last)}")
+    _say(
         f"speed      {steps:,} steps in {seconds:.2f} s: {steps / seconds:,.0f} steps/s, "
         f"{trainer.optimizer_seconds / seconds:.1%} of the time in the optimizer"
     )
@@ -331,7 +340,7 @@ def _save(out: Path, trainer: Trainer, table: data.Table) -> None:
                 path.replace(out / path.name)
     except OSError as error:
         raise _UsageError(f"--out '{out}' cannot be written: {error.strerror}") from error
-    print(f"written    {out / 'history.csv'}, {out / 'parameters.npz'}")
+    _say(f"written    {out / 'history.csv'}, {out / 'parameters.npz'}")
 
 
 def _write_history(path: Path, trainer: Trainer) -> None:

@@ -126,6 +126,10 @@ def _is_number(text: str) -> bool:
     return "_" not in text  # which Python allows between digits
 
 
+def _first_text(texts: Iterable[str]) -> str:
+    return next(text for text in texts if not _is_number(text))
+
+
 def _number(text: str, where: str) -> float:
     if not _is_number(text):
         raise DataError(f"{where} must be a number, got {text!r}")
@@ -221,12 +225,13 @@ def _classes(table: Table) -> tuple[Array, Array]:
             raise DataError(f"{where} must be text or whole numbers to be a class, got {value:g}")
     values, indices = np.unique(table.target, return_inverse=True)
     if len(values) < 2:
-        raise DataError(f"{where} must have two classes or more, got {values[0]!r} alone")
+        raise DataError(f"{where} must have two classes or more, got {values.tolist()[0]!r} alone")
     rows = len(indices)
     if len(values) * ROWS_PER_CLASS > rows:
         raise DataError(
             f"{where} must have {ROWS_PER_CLASS} rows a class or more on average, "
             f"got {len(values)} different values in {rows} rows"
+            + (f", {_first_text(table.target)!r} not being a number" if is_text else "")
         )
     return values.astype(str if is_text else np.int64), indices
 
@@ -241,8 +246,7 @@ def _numbers(table: Table) -> Array:
     """The target, if it is numeric and not the same everywhere."""
     where = f"target {table.target_name!r}"
     if table.target.dtype == object:
-        worst = next(text for text in table.target if not _is_number(text))
-        raise DataError(f"{where} must be numeric for regression, got {worst!r}")
+        raise DataError(f"{where} must be numeric for regression, got {_first_text(table.target)!r}")
     if np.ptp(table.target) == 0:
         raise DataError(f"{where} must vary, got {table.target[0]:g} in every row")
     return table.target
@@ -261,7 +265,7 @@ def _standardise(
         else:
             std[part.min(axis=0) == part.max(axis=0)] = 1.0
         scaled = ((columns - mean) / std).astype(np.float32)
-    for k in np.flatnonzero(~np.isfinite(scaled).all(axis=0))[:1]:
+    for k in np.flatnonzero(~(np.isfinite(scaled).all(axis=0) & np.isfinite(std)))[:1]:
         worst = columns[np.argmax(np.abs(columns[:, k])), k]
         raise DataError(f"column {names[k]!r} must stay finite when standardised in float32, got {worst:g}")
     return scaled, mean, std

@@ -62,7 +62,7 @@ class SquaredError:
 
 
 class CrossEntropy:
-    r"""Softmax cross-entropy, for ``outputs`` of shape (n, classes) and ``targets`` of shape (n,), class indices.
+    r"""Softmax cross-entropy, for ``outputs`` of shape (n, classes) and n class indices as ``targets``.
 
     .. math::
 
@@ -127,8 +127,8 @@ class Network:
     Attributes
     ----------
     params : ParameterBuffer
-        ``"w1"`` of shape (inputs, outputs), ``"b1"`` of shape (outputs,), ``"w2"``, …; :meth:`gradient` writes
-        ``params.grads``.
+        ``"w1"`` of shape (inputs, outputs), ``"b1"`` of shape (outputs,), ``"w2"``, …, with the gradients
+        that :meth:`gradient` writes in ``params.grads``.
     """
 
     def __init__(
@@ -193,8 +193,7 @@ class Network:
             if k > 1:
                 before = self._deltas[k - 2][: len(x)]
                 np.matmul(delta, self.params[f"w{k}"].T, out=before)
-                derivative = np.sign(layers[k - 1], out=layers[k - 1])  # of ReLU, whose outputs are 0 or positive
-                before *= derivative
+                before *= np.sign(layers[k - 1], out=layers[k - 1])  # 1 where ReLU let through, otherwise 0
                 delta = before
         return loss
 
