@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit status: 0; 1 if training diverged; 2 for a mistake in arguments or data; 130 if interrupted. All
-        but the first come with one line on stderr.
+        but the first come with one line on stderr. Also 1, in silence, if stdout was closed.
     """
     parser = _parser()
     try:
@@ -66,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.print_help(sys.stderr)
             return 2
         arguments.run(arguments)
+        sys.stdout.flush()
     except (_UsageError, data.DataError) as error:
         return _stop(error, 2)
     except MemoryError as error:
@@ -74,6 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _stop(f"{error}; a smaller --lr may help", 1)
     except KeyboardInterrupt:
         return _stop("interrupted", 130)
+    except BrokenPipeError:  # as in ``lrcore train | head -1``: nobody reads on, and there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 
@@ -286,7 +290,7 @@ def _print_setting(table: data.Table, trainer: Trainer, model: str, epochs: int,
 def _run(trainer: Trainer, epochs: int) -> None:
     with _progress_bar(epochs * trainer.steps_per_epoch) as bar:
         for _ in range(epochs):
-            record = trainer.epoch(*([bar.update] if bar else []))
+            record = trainer.epoch(bar.update if bar else None)
             if bar:
                 bar.set_postfix_str(_score(trainer, record), refresh=False)
 

@@ -78,7 +78,7 @@ class Trainer:
         """Batches that an epoch has."""
         return math.ceil(len(self.data.y) / self.batch_size)
 
-    def epoch(self, after_step: Callable[[], object] = lambda: None) -> Epoch:
+    def epoch(self, after_step: Callable[[], object] | None = None) -> Epoch:
         """Train on every row once, then evaluate on the held-out rows.
 
         Raises
@@ -102,7 +102,8 @@ class Trainer:
                 self.seconds += done - began
                 self.optimizer_seconds += done - ready
                 total += loss * len(rows)
-                after_step()
+                if after_step:
+                    after_step()
             loss, score = self._evaluate()
         self._check(loss, "held-out", lr)
         unit = self.data.target_std**2

@@ -189,7 +189,7 @@ def test_the_parameters_predict(capsys, tmp_path):
     is_held = [row.tobytes() in held_rows for row in x.astype(np.float32)]
     assert sum(is_held) == len(held) == 359
     accuracy = np.mean((guess == digits.target)[is_held])
-    assert 100 * accuracy == pytest.approx(held_out(out, "accuracy"), abs=0.3)  # this is float64: a row may flip
+    assert 100 * accuracy == pytest.approx(held_out(out, "accuracy"), abs=0.3)  # in float64 a row may flip
     assert got["feature_names"].tolist() == list(digits.feature_names)
 
 
@@ -365,6 +365,16 @@ def test_output_that_the_terminal_cannot_encode(classes_csv, line_csv, monkeypat
     assert main(["train", "--data", line_csv, "--target", "y", "--epochs", "1"]) == 0
     sys.stdout.seek(0)
     assert r"R\xb2 " in sys.stdout.read()
+
+
+@pytest.mark.parametrize("command", ["info", "train --data {} --target kind"])
+def test_nobody_reads_the_output(classes_csv, command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    argv = [sys.executable, "-m", "lrcore", *command.format(classes_csv).split()]
+    done = subprocess.run(argv, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=20)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_info_prints_the_configuration(capsys):
