@@ -206,6 +206,11 @@ def power(x: Doubles, y: Doubles) -> Doubles:
     return np.where(zero, 0.0, exponential_of(h, e + log_low * y))
 
 
+def scalar_power(x: float, y: float) -> float:
+    """:func:`power` of two numbers."""
+    return float(power(np.array([x], np.float64), np.array([y], np.float64))[0])
+
+
 # ---- the formulas -------------------------------------------------------------------------------------------
 def blend(initial: float | Doubles, final: float, s: Doubles) -> Doubles:
     """final + (initial - final) s, exact at both ends: ``initial`` for s = 1, ``final`` for s = 0."""

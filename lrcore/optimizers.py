@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Unpack
 
 from lrcore.base import Optimizer, Options, ParameterGroup, Values
 from lrcore.hyperparameters import Number
+from lrcore.kernels import power
 from lrcore.structure import Structure
 
 Betas = tuple[Number, Number]
@@ -386,11 +387,12 @@ class Adam(Optimizer):
 
     def _coefficients(self, group: ParameterGroup, h: Values, t: int, lr: float) -> tuple[float, ...]:
         beta1, beta2 = h["betas"]
-        correction1 = 1.0 - beta1**t
-        root_correction2 = math.sqrt(1.0 - beta2**t)
+        correction1 = 1.0 - power(beta1, t)
+        correction2 = 1.0 - power(beta2, t)
+        root_correction2 = math.sqrt(correction2)
         moments = (beta1, 1.0 - beta1, beta2, 1.0 - beta2)
         if group.rule == "amsgrad" and self.like == "optax":
-            return (*moments, 1.0 / (1.0 - beta2**t), lr / correction1, h["eps"])
+            return (*moments, 1.0 / correction2, lr / correction1, h["eps"])
         eps = h["eps"] if self.like in _KERAS else h["eps"] * root_correction2
         rate = lr * root_correction2 / correction1
         return (*moments, 1.0, rate, eps) if group.rule == "amsgrad" else (*moments, rate, eps)
@@ -485,7 +487,13 @@ class Adamax(Optimizer):
 
     def _coefficients(self, group: ParameterGroup, h: Values, t: int, lr: float) -> tuple[float, ...]:
         beta1, beta2 = h["betas"]
-        return (beta1, 1.0 - beta1, beta2, lr / (1.0 - beta1**t), *_eps(h["eps"], inside=self.like not in _KERAS))
+        return (
+            beta1,
+            1.0 - beta1,
+            beta2,
+            lr / (1.0 - power(beta1, t)),
+            *_eps(h["eps"], inside=self.like not in _KERAS),
+        )
 
 
 class NAdam(Optimizer):
@@ -559,15 +567,15 @@ class NAdam(Optimizer):
     @staticmethod
     def _mu(h: Values, t: int) -> float:
         psi = h.get("momentum_decay", h.get("schedule_decay", 1.0))
-        mu: float = h["betas"][0] * (1.0 - 0.5 * 0.96 ** (t * psi))
+        mu: float = h["betas"][0] * (1.0 - 0.5 * power(0.96, t * psi))
         return mu
 
     def _coefficients(self, group: ParameterGroup, h: Values, t: int, lr: float) -> tuple[float, ...]:
         beta1, beta2 = h["betas"]
-        root_correction2 = math.sqrt(1.0 - beta2**t)
+        root_correction2 = math.sqrt(1.0 - power(beta2, t))
         if self.like == "optax":
-            share_g = (1.0 - beta1) / (1.0 - beta1**t)
-            share_m = beta1 / (1.0 - beta1 ** (t + 1))
+            share_g = (1.0 - beta1) / (1.0 - power(beta1, t))
+            share_m = beta1 / (1.0 - power(beta1, t + 1))
         else:
             mu, mu_next = self._mu(h, t), self._mu(h, t + 1)
             product = group.scalars["mu_product"] * mu

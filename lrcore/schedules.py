@@ -31,7 +31,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import import_module
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, TypeAlias, get_type_hints, overload
 
@@ -402,11 +401,6 @@ def bind(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[st
     inspect.signature(function).bind(*args, **kwargs)
 
 
-@cache
-def _formulas(build: str) -> Any:
-    return import_module("lrcore.formulas" if build == "reference" else f"lrcore._schedules_{build}")
-
-
 class _Compiled(Schedule):
     """A schedule whose formula is compiled code, with its twin in :mod:`lrcore.formulas`."""
 
@@ -414,7 +408,7 @@ class _Compiled(Schedule):
         super().__post_init__()
         self._check()
         name, *arguments = self._formula()
-        formula = _formulas(kernels.selected).Formula(name, arguments)
+        formula = kernels.formulas(kernels.selected).Formula(name, arguments)
         object.__setattr__(self, "_at", formula.value)
         object.__setattr__(self, "_over", formula.values)
 

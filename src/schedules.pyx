@@ -413,6 +413,11 @@ cdef Rule rule_named(str name) except NULL:
     raise KeyError(name)
 
 
+def scalar_power(double x, double y):
+    """x to the power y, for x >= 0 (and y > 0 where x = 0)."""
+    return power(x, y)
+
+
 cdef class Formula:
     """A formula by name with its arguments, evaluated at one step or at many."""
 
