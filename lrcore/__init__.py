@@ -7,7 +7,10 @@ every machine. ``import lrcore as lr``; begin with :class:`lr.AdamW`, :class:`lr
 
 __version__ = "0.1.0"
 
+from lrcore.averages import MovingAverage, ewma
 from lrcore.buffer import ParameterBuffer
+from lrcore.control import EarlyStopping, ReduceOnPlateau
+from lrcore.finder import CoarseLr, LrFinding, WeightDecayFinding, coarse_lr, find_lr, find_weight_decay
 from lrcore.kernels import show_config
 from lrcore.minimize import History, Iteration, minimize
 from lrcore.optimizers import (
@@ -31,14 +34,24 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "CoarseLr",
+    "EarlyStopping",
     "History",
     "Iteration",
+    "LrFinding",
+    "MovingAverage",
     "NAdam",
     "Optimizer",
     "ParameterBuffer",
     "ParameterGroup",
     "RMSprop",
+    "ReduceOnPlateau",
     "StepReport",
+    "WeightDecayFinding",
+    "coarse_lr",
+    "ewma",
+    "find_lr",
+    "find_weight_decay",
     "minimize",
     "show_config",
 ]
