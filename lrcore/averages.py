@@ -151,9 +151,11 @@ class MovingAverage:
         """The average: a float, or a new array if arrays are averaged. NaN before the first value."""
         if not self.count:
             return float("nan")
+        correction = 1.0 - self._power if self.bias_correction else 1.0
+        if self._dtype is None:
+            return self._v / correction
         with np.errstate(all="ignore"):
-            average = self._v / (1.0 - self._power if self.bias_correction else 1.0)
-            return average if self._dtype is None else np.asarray(average).astype(self._dtype)
+            return np.asarray(self._v / correction).astype(self._dtype)
 
     def __repr__(self) -> str:
         correction = "" if self.bias_correction else ", bias_correction=False"
