@@ -26,6 +26,7 @@ from lrcore.optimizers import (
     RMSprop,
     StepReport,
 )
+from lrcore.pool import get_num_threads, set_num_threads, threads
 
 __all__ = [
     "SGD",
@@ -52,6 +53,9 @@ __all__ = [
     "ewma",
     "find_lr",
     "find_weight_decay",
+    "get_num_threads",
     "minimize",
+    "set_num_threads",
     "show_config",
+    "threads",
 ]

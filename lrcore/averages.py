@@ -65,7 +65,7 @@ def ewma(x: ArrayLike, beta: float, bias_correction: bool = True) -> Array:
     >>> ewma([1.0, 2.0, 3.0], beta=0.5, bias_correction=False)
     array([0.5  , 1.25 , 2.125])
     """
-    beta = checks.fraction("beta", beta)
+    beta = checks.number("beta", beta, "[0, 1)")
     bias_correction = checks.flag("bias_correction", bias_correction)
     values = _values(x)
     if values.ndim == 0:
@@ -108,7 +108,7 @@ class MovingAverage:
     """
 
     def __init__(self, beta: float, bias_correction: bool = True) -> None:
-        self.beta = checks.fraction("beta", beta)
+        self.beta = checks.number("beta", beta, "[0, 1)")
         self.bias_correction = checks.flag("bias_correction", bias_correction)
         self.count = 0
         self._power = 1.0
@@ -125,7 +125,7 @@ class MovingAverage:
             Nothing has changed.
         """
         if isinstance(x, (float, int)) and not isinstance(x, bool) and not isinstance(self._v, np.ndarray):
-            self._v = self.beta * self._v + (1.0 - self.beta) * checks.real("x", x)
+            self._v = self.beta * self._v + (1.0 - self.beta) * checks.number("x", x)
             self._power = _next_power(self.beta, self._power)
             self.count += 1
             return self.value
@@ -183,13 +183,13 @@ class MovingAverage:
         if saved["beta"] != self.beta:
             raise ValueError(f"state['beta'] must be {self.beta!r}, got {saved['beta']!r}")
         count = checks.whole("state['count']", saved["count"], 0)
-        power = checks.real("state['power']", saved["power"])
+        power = checks.number("state['power']", saved["power"])
         if not 0 <= power <= 1 or (power == 1) != (count == 0):
             raise ValueError(f"state['power'] must be beta to the power of count, {self.beta}^{count}, got {power!r}")
         dtype = checks.one_of("state['dtype']", saved["dtype"], "", "float32", "float64")
         average = saved["average"]
         if not dtype:
-            self._v, self._dtype = checks.real("state['average']", average), None
+            self._v, self._dtype = checks.number("state['average']", average), None
         elif isinstance(average, np.ndarray) and average.dtype == np.float64:
             self._v, self._dtype = average.copy(), np.dtype(dtype)
         else:

@@ -1,4 +1,4 @@
-"""Checks of arguments that are not hyperparameters: name, rule, value."""
+"""Checks of arguments: each returns the value or raises with name, rule, value."""
 
 from __future__ import annotations
 
@@ -9,39 +9,25 @@ from typing import Any
 
 import numpy as np
 
+_RULES = {"(-inf, inf)": "finite", "[0, inf)": "finite and >= 0", "(0, inf)": "finite and > 0"}
 
-def real(name: str, value: Any) -> float:
-    """``value`` as a float, NaN and infinities included; TypeError if it is not a number."""
+
+def number(name: str, value: Any, interval: str = "") -> float:
+    """``value`` as a float if it lies in the interval, like ``"[0, 1)"``; without one any will do, NaN too."""
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
-        return float(value)
+        x = float(value)
+        got = repr(x)
     except OverflowError:
-        raise ValueError(f"{name} must be within float64, got a number beyond it") from None
-
-
-def at_least(name: str, value: Any, low: float) -> float:
-    """A finite number from ``low`` up."""
-    x = real(name, value)
-    if not low <= x < math.inf:
-        raise ValueError(f"{name} must be finite and >= {low:g}, got {x!r}")
-    return x
-
-
-def positive(name: str, value: Any) -> float:
-    """A finite number above zero."""
-    x = real(name, value)
-    if not 0 < x < math.inf:
-        raise ValueError(f"{name} must be finite and > 0, got {x!r}")
-    return x
-
-
-def fraction(name: str, value: Any, zero: bool = True) -> float:
-    """A number from 0, itself allowed or not, to 1, which is not."""
-    x = real(name, value)
-    if not 0 <= x < 1 or (x == 0 and not zero):
-        raise ValueError(f"{name} must be in {'[' if zero else '('}0, 1), got {x!r}")
-    return x
+        x, got = math.nan, "a number beyond float64"
+        interval = interval or "(-inf, inf)"
+    if not interval:
+        return x
+    low, high = map(float, interval[1:-1].split(","))
+    if low < x < high or (x == low and interval[0] == "[") or (x == high and interval[-1] == "]"):
+        return x
+    raise ValueError(f"{name} must be {_RULES.get(interval, f'in {interval}')}, got {got}")
 
 
 def whole(name: str, value: Any, low: int) -> int:
@@ -54,10 +40,10 @@ def whole(name: str, value: Any, low: int) -> int:
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False."""
-    if not isinstance(value, (bool, np.bool_)):
+    """``value`` if it is a bool."""
+    if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
+    return value
 
 
 def one_of(name: str, value: Any, *words: str) -> str:

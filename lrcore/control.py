@@ -77,7 +77,7 @@ class _Watch:
         step = at.optimizer.step_count
         if step % self.every or step == self._seen:
             return None
-        metric = checks.real("metric", self.metric(at) if self.metric else at.loss)
+        metric = checks.number("metric", self.metric(at) if self.metric else at.loss)
         self._seen = step
         return metric
 
@@ -85,7 +85,7 @@ class _Watch:
         return {"best": self.best, "waited": self.waited, "seen": self._seen}
 
     def _load(self, saved: Mapping[str, Any]) -> None:
-        best = checks.real("state['best']", saved["best"])
+        best = checks.number("state['best']", saved["best"])
         if math.isnan(best):
             raise ValueError("state['best'] must not be nan")
         waited = checks.whole("state['waited']", saved["waited"], 0)
@@ -176,10 +176,10 @@ class ReduceOnPlateau(_Watch):
         every: int = 1,
     ) -> None:
         self.initial = initial if callable(initial) else hyperparameters.number("lr", initial, "initial")
-        self.factor = checks.fraction("factor", factor, zero=False)
-        self.threshold = checks.at_least("threshold", threshold, 0)
+        self.factor = checks.number("factor", factor, "(0, 1)")
+        self.threshold = checks.number("threshold", threshold, "[0, inf)")
         self.cooldown = checks.whole("cooldown", cooldown, 0)
-        self.stop_at = checks.fraction("stop_at", stop_at)
+        self.stop_at = checks.number("stop_at", stop_at, "[0, 1)")
         self.threshold_mode = checks.one_of("threshold_mode", threshold_mode, "rel", "abs")
         super().__init__(patience, mode, self.threshold, threshold_mode == "rel", metric, every)
         self.scale = 1.0
@@ -222,7 +222,7 @@ class ReduceOnPlateau(_Watch):
             improvement, for fewer than ``patience`` updates. "reduced". "stop": reduced to ``stop_at``; and ever
             after, when nothing changes any more.
         """
-        metric = checks.real("metric", metric)
+        metric = checks.number("metric", metric)
         if self.stopped:
             return "stop"
         cooling = self._cooling > 0
@@ -260,9 +260,7 @@ class ReduceOnPlateau(_Watch):
             ``saved`` is not such a state. Nothing has changed.
         """
         checks.state(saved, self.state_dict())
-        scale = checks.real("state['scale']", saved["scale"])
-        if not 0 <= scale <= 1:
-            raise ValueError(f"state['scale'] must be in [0, 1], got {scale!r}")
+        scale = checks.number("state['scale']", saved["scale"], "[0, 1]")
         cooling = checks.whole("state['cooling']", saved["cooling"], 0)
         self._load(saved)
         self.scale, self._cooling = scale, cooling
@@ -326,7 +324,7 @@ class EarlyStopping(_Watch):
         metric: Metric | None = None,
         every: int = 1,
     ) -> None:
-        self.min_delta = checks.at_least("min_delta", min_delta, 0)
+        self.min_delta = checks.number("min_delta", min_delta, "[0, inf)")
         self.restore_best = checks.flag("restore_best", restore_best)
         super().__init__(patience, mode, self.min_delta, False, metric, every)
         self.best_step = -1
@@ -364,7 +362,7 @@ class EarlyStopping(_Watch):
         {"improved", "waiting", "stop"}
             "stop" when ``patience`` updates in a row brought no improvement, until one does.
         """
-        metric = checks.real("metric", metric)
+        metric = checks.number("metric", metric)
         step = self._updates if step is None else checks.whole("step", step, 0)
         improved = self._improves(metric)
         if improved:

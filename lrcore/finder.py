@@ -124,8 +124,8 @@ def find_lr(
     0.95 and 0.98: with a hundred steps, a lag of decades. Leslie N. Smith, "Cyclical learning rates for training
     neural networks", section 3.3, 2017.
     """
-    low = checks.positive("low", low)
-    high = checks.positive("high", high)
+    low = checks.number("low", low, "(0, inf)")
+    high = checks.number("high", high, "(0, inf)")
     if low >= high:
         raise ValueError(f"low must be < high, got {low!r} and {high!r}")
     steps = checks.whole("steps", steps, 2)
@@ -144,8 +144,7 @@ def find_lr(
         for k in range(steps):
             rate = low * (high / low) ** (k / (steps - 1))
             _set_rate(opt, rate, proportions)
-            opt.step(grads)
-            loss, grads = evaluate(fun, params)
+            loss, grads = _step(opt, grads, fun, params)
             if not math.isfinite(loss):
                 diverged = True
                 break
@@ -241,7 +240,7 @@ def coarse_lr(
     -----
     Nielsen, *Neural Networks and Deep Learning*, chapter 3, "How to choose a neural network's hyper-parameters".
     """
-    start = checks.positive("start", start)
+    start = checks.number("start", start, "(0, inf)")
     steps = checks.whole("steps", steps, 1)
     opt, arrays = bind(optimizer, params)
     trials: list[LrTrial] = []
@@ -263,8 +262,7 @@ def _try_rate(fun: Function, params: Structure, opt: Optimizer, rate: float, ste
     before, grads = evaluate(fun, params)
     losses = []
     for _ in range(steps):
-        opt.step(grads)
-        loss, grads = evaluate(fun, params)
+        loss, grads = _step(opt, grads, fun, params)
         losses.append(loss)
         if not math.isfinite(loss):
             return LrTrial(rate, before, loss, False)
@@ -336,12 +334,12 @@ def find_weight_decay(train: Callable[[float], float], start: float = 1.0, refin
         lr.find_weight_decay(train, start=0.1).weight_decay
     """
     checks.function("train", train)
-    start = checks.positive("start", start)
+    start = checks.number("start", start, "(0, inf)")
     refinements = checks.whole("refinements", refinements, 0)
     trials: list[WeightDecayTrial] = []
 
     def attempt(weight_decay: float) -> float:
-        trials.append(WeightDecayTrial(weight_decay, checks.real("train's answer", train(weight_decay))))
+        trials.append(WeightDecayTrial(weight_decay, checks.number("train's answer", train(weight_decay))))
         return _badness(trials[-1])
 
     without = attempt(0.0)
@@ -386,6 +384,15 @@ def _put_back(arrays: Sequence[Array], opt: Optimizer) -> Iterator[None]:
         for group, rate in zip(opt.param_groups, rates, strict=True):
             group["lr"] = rate
         opt.load_state_dict(state)
+
+
+def _step(opt: Optimizer, grads: Structure, fun: Function, params: Structure) -> tuple[float, Structure]:
+    """Loss and gradients after a step; NaN if the optimizer refuses gradients that are not finite."""
+    try:
+        applied = opt.step(grads).applied
+    except FloatingPointError:
+        applied = False
+    return evaluate(fun, params) if applied else (math.nan, grads)
 
 
 def _proportions(opt: Optimizer) -> list[float]:

@@ -1,61 +1,47 @@
-"""Valid ranges of the hyperparameters, as data, and the one function that checks them."""
+"""Valid ranges of the hyperparameters, as data."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
+
+from lrcore import checks
 
 Schedule = Callable[[int], float]
 Number = float | Schedule
 
 _FLAGS = ("nesterov", "centered", "amsgrad", "decoupled_weight_decay")
 
-# name: (lowest value, highest value, whether the highest is allowed)
 _RANGES = {
-    "lr": (0.0, math.inf, False),
-    "momentum": (0.0, math.inf, False),
-    "dampening": (-math.inf, math.inf, False),
-    "alpha": (0.0, 1.0, True),
-    "rho": (0.0, 1.0, True),
-    "betas": (0.0, 1.0, False),
-    "eps": (0.0, math.inf, False),
-    "weight_decay": (0.0, math.inf, False),
-    "lr_decay": (0.0, math.inf, False),
-    "decay": (0.0, math.inf, False),
-    "momentum_decay": (0.0, math.inf, False),
-    "schedule_decay": (0.0, math.inf, False),
-    "initial_accumulator_value": (0.0, math.inf, False),
+    "lr": "[0, inf)",
+    "momentum": "[0, inf)",
+    "dampening": "(-inf, inf)",
+    "alpha": "[0, 1]",
+    "rho": "[0, 1]",
+    "betas": "[0, 1)",
+    "eps": "[0, inf)",
+    "weight_decay": "[0, inf)",
+    "lr_decay": "[0, inf)",
+    "decay": "[0, inf)",
+    "momentum_decay": "[0, inf)",
+    "schedule_decay": "[0, inf)",
+    "initial_accumulator_value": "[0, inf)",
+    "ema": "[0, 1)",
+    "clip_norm": "(0, inf)",
+    "clip_value": "(0, inf)",
+    "grad_scale": "(0, inf)",
 }
 
 
 def number(name: str, value: Any, label: str = "") -> float:
     """``value`` as a float if it lies in the range of hyperparameter ``name``; raises if not."""
-    label = label or name
-    low, high, closed = _RANGES[name]
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{label} must be a number, got {value!r}")
-    try:
-        x = float(value)
-        got = repr(x)
-    except OverflowError:
-        x, got = math.nan, "a number beyond float64"
-    if low <= x and (x < high or (closed and x == high)):
-        return x
-    if high != math.inf:
-        rule = f"be in [{low:g}, {high:g}{']' if closed else ')'}"
-    else:
-        rule = f"be finite and >= {low:g}" if low == 0 else "be finite"
-    raise ValueError(f"{label} must {rule}, got {got}")
+    return checks.number(label or name, value, _RANGES[name])
 
 
 def check(name: str, value: Any) -> Any:
     """A hyperparameter as it is kept: floats for numbers, schedules as they are; raises if it is out of range."""
     if name in _FLAGS:
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, got {value!r}")
-        return value
+        return checks.flag(name, value)
     if name == "betas":
         if not isinstance(value, (tuple, list)):
             raise TypeError(f"betas must be a pair of numbers, got {value!r}")

@@ -17,12 +17,32 @@ from typing import Any, Protocol
 import numpy as np
 
 from lrcore import reference
+from lrcore.pool import get_num_threads
+
+Tensors = Sequence[tuple[reference.Array, Sequence[reference.Array], reference.Array | None]]
 
 
 class Sweep(Protocol):
-    """One step over all tensors of a model. False means: nothing changed, a gradient is not acceptable."""
+    """One step over all tensors of a model, see :class:`lrcore.reference.Sweep`.
 
-    def step(self, grads: Sequence[reference.Array], coefficients: Sequence[tuple[float, ...]]) -> bool: ...
+    A compiled one checks the gradients and answers None or False where one is not acceptable, having changed
+    nothing. ``steps`` counts those done.
+    """
+
+    steps: int
+
+    def sum_of_squares(self, grads: Sequence[reference.Array]) -> float | None: ...
+
+    def step(
+        self,
+        grads: Sequence[reference.Array],
+        coefficients: Sequence[tuple[float, ...]],
+        factor: float,
+        clip_value: float,
+        ema: float,
+        one_minus_ema: float,
+        zero_grad: bool,
+    ) -> bool: ...
 
 
 def levels() -> tuple[str, ...]:
@@ -82,7 +102,7 @@ def using(build: str) -> Iterator[None]:
         selected = before
 
 
-def sweep(groups: Sequence[tuple[str, Sequence[tuple[reference.Array, Sequence[reference.Array]]]]]) -> Sweep:
+def sweep(groups: Sequence[tuple[str, Tensors]]) -> Sweep:
     """A sweep of the selected build over these tensors."""
     made: Sweep = module(selected).Sweep(groups)
     return made
@@ -98,7 +118,7 @@ def config() -> dict[str, str]:
         "build": selected,
         "builds available": ", ".join((*compiled(), "reference")),
         "instruction sets": ", ".join(levels()) or "not x86-64, or not known",
-        "threads": "1",
+        "threads": str(get_num_threads()),
         "compiler": getattr(chosen, "COMPILER", "none"),
         "flags": getattr(chosen, "FLAGS", "none"),
         "numpy": np.__version__,

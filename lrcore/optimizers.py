@@ -26,11 +26,12 @@ from __future__ import annotations
 import math
 from _thread import allocate_lock
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
-from lrcore import hyperparameters, kernels, reference, structure
+from lrcore import checks, hyperparameters, kernels, reference, structure
 from lrcore.buffer import staggered
 from lrcore.hyperparameters import Number
 from lrcore.structure import Array, Parameters, Structure
@@ -49,12 +50,36 @@ def registered() -> Mapping[str, type[Optimizer]]:
     return dict(_OPTIMIZERS)
 
 
+class Options(TypedDict, total=False):
+    """What every optimizer takes besides its own hyperparameters, see :class:`Optimizer`."""
+
+    like: str
+    ema: float | None
+    ema_warmup: bool
+    clip_norm: float | None
+    clip_value: float | None
+    on_nonfinite: Literal["propagate", "skip", "raise"]
+
+
 class StepReport(NamedTuple):
-    """What a step did: its number t = 1, 2, …, the rate of the first group, whether parameters were changed."""
+    """What a step did.
+
+    Attributes
+    ----------
+    step : int
+        Its number t = 1, 2, …; that of the last one applied, if this one was skipped.
+    lr : float
+        The rate of the first group.
+    applied : bool
+        Whether parameters were changed.
+    grad_norm : float or None
+        Euclidean norm of all gradients, divided by the loss scale, before clipping; None where nothing needed it.
+    """
 
     step: int
     lr: float
     applied: bool
+    grad_norm: float | None = None
 
 
 class ParameterGroup(MutableMapping[str, Any]):
@@ -116,6 +141,22 @@ class Optimizer:
         optimizer: ``[{"params": weights, "weight_decay": 0.01}, {"params": biases, "lr": 1e-2}]``.
     like : {"torch", "keras", "keras2", "optax"}
         Whose formula and defaults, see the table of each class.
+    ema : float in [0, 1), optional
+        Keep moving averages of the parameters, updated in the same sweep:
+        ``average = ema * average + (1 - ema) * theta`` after each step, and at first the parameters themselves
+        after step 1 (as torch's ``AveragedModel`` and Keras). See :attr:`averages` and :meth:`averaged`.
+    ema_warmup : bool
+        At step t use ``min(ema, (1 + t) / (10 + t))`` and begin with the parameters before step 1, as
+        TensorFlow's ``ExponentialMovingAverage`` with ``num_updates=t``.
+    clip_norm : float > 0, optional
+        Multiply the gradients so that their Euclidean norm, over all parameters, is at most this: by
+        ``min(1, clip_norm / (norm + 1e-6))`` with torch, by exactly ``clip_norm / norm`` otherwise, where the
+        norm is larger.
+    clip_value : float > 0, optional
+        Clip each element of the gradients to ± this, after ``clip_norm``.
+    on_nonfinite : {"propagate", "skip", "raise"}
+        What to do where a gradient has a NaN or an infinity: step all the same; change nothing, neither t nor
+        schedules nor state, and report ``applied=False``; or raise FloatingPointError.
 
     Raises
     ------
@@ -132,7 +173,17 @@ class Optimizer:
     def __init_subclass__(cls) -> None:
         _OPTIMIZERS[cls.__name__] = cls
 
-    def __init__(self, params: Structure, like: str, given: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        params: Structure,
+        given: Mapping[str, Any],
+        like: str = "torch",
+        ema: float | None = None,
+        ema_warmup: bool = False,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        on_nonfinite: Literal["propagate", "skip", "raise"] = "propagate",
+    ) -> None:
         name = type(self).__name__
         if not isinstance(like, str) or like not in self.defaults:
             libraries = ", ".join(map(repr, self.defaults))
@@ -149,6 +200,13 @@ class Optimizer:
             if missing:
                 raise TypeError(f"{missing[0]} must be given: {like} has no default for it in {name}")
             self.param_groups.append(ParameterGroup(parameters, hyper, type(self), like))
+        self._ema = None if ema is None else hyperparameters.number("ema", ema)
+        self._ema_warmup = checks.flag("ema_warmup", ema_warmup)
+        self._clip_norm = None if clip_norm is None else hyperparameters.number("clip_norm", clip_norm)
+        self._clip_value = math.inf if clip_value is None else hyperparameters.number("clip_value", clip_value)
+        if on_nonfinite not in ("propagate", "skip", "raise"):
+            raise ValueError(f"on_nonfinite must be 'propagate', 'skip' or 'raise', got {on_nonfinite!r}")
+        self._on_nonfinite = on_nonfinite
         self._t = 0
         self._states = [self._allocate(group) for group in self.param_groups]
         self._prepare()
@@ -198,6 +256,8 @@ class Optimizer:
         """State arrays by name, one per tensor and of its shape, each name's end to end on cache lines."""
         tensors = group.parameters.tensors(by_name=False)
         names = reference.state_names(group.rule)
+        if self._ema is not None:
+            names = (*names, "average")
         states: dict[str, list[Array]] = {name: [np.empty(0)] * len(tensors) for name in names}
         initial = self._initial(group)
         for dtype in {tensor.dtype for tensor in tensors}:
@@ -210,6 +270,8 @@ class Optimizer:
                 for k, slot in zip(mine, slots, strict=True):
                     states[name][k] = row[start : start + tensors[k].size].reshape(tensors[k].shape)
                     start += slot
+        for average, tensor in zip(states.get("average", ()), tensors, strict=False):
+            average[...] = tensor
         return states
 
     def _prepare(self) -> None:
@@ -224,14 +286,17 @@ class Optimizer:
             parameters = group.parameters
             if by_name:
                 states = {name: list(parameters.split(arrays).values()) for name, arrays in states.items()}
-            thetas = parameters.tensors(by_name)
-            groups.append((group.rule, [(theta, [rows[k] for rows in states.values()])
-                                        for k, theta in enumerate(thetas)]))  # fmt: skip
+            rows = [arrays for name, arrays in states.items() if name != "average"]
+            averages = states.get("average")
+            groups.append((group.rule, [
+                (theta, [arrays[k] for arrays in rows], averages[k] if averages else None)
+                for k, theta in enumerate(parameters.tensors(by_name))
+            ]))  # fmt: skip
         return kernels.sweep(groups)
 
     # The step.
 
-    def step(self, grads: Structure = None) -> StepReport:
+    def step(self, grads: Structure = None, grad_scale: float = 1.0, zero_grad: bool = False) -> StepReport:
         """Change every parameter by one step.
 
         Parameters
@@ -239,43 +304,111 @@ class Optimizer:
         grads : same structure as ``params``
             Gradients of the shapes and dtypes of their parameters, C-contiguous; only read. None takes
             ``params.grads`` where ``params`` is a ParameterBuffer. With groups, a list of one entry per group.
+        grad_scale : float > 0
+            The loss scale: gradients are divided by it first.
+        zero_grad : bool
+            Leave the gradients zeroed, also where the step is skipped; they must be writable and not overlap.
 
         Raises
         ------
         TypeError, ValueError
             A gradient or a schedule's value is not acceptable. Nothing has changed.
+        FloatingPointError
+            A gradient is not finite and ``on_nonfinite`` is "raise". Nothing has changed.
         RuntimeError
-            Another thread is in a step of this optimizer. Nothing has changed.
+            Another thread is in a step of this optimizer, or :meth:`averaged` is in force. Nothing has changed.
         """
         if not self._lock.acquire(False):
-            raise RuntimeError("step must not be called while another thread is in a step of the same optimizer")
+            raise RuntimeError(
+                "step must not be called while another thread is in a step of the same optimizer, nor in averaged()"
+            )
         try:
             gathered, by_name = structure.gather(self._parameters, grads, self._grouped)
+            factor = 1.0 if grad_scale == 1.0 else 1.0 / hyperparameters.number("grad_scale", grad_scale)
+            checks.flag("zero_grad", zero_grad)
             step = self._t
             t = step + 1
             resolved = []
+            rates = []
             coefficients = []
             for group in self.param_groups:
                 h = group.at(step)
                 lr = self._rate(h, step)
                 l2, keep = self._decay(h, lr)
-                resolved.append((h, lr))
+                resolved.append((group, h))
+                rates.append(lr)
                 coefficients.append((l2, keep, *self._coefficients(group, h, t, lr)))
             if by_name not in self._sweeps:
                 self._sweeps[by_name] = self._make_sweep(by_name)
             sweep = self._sweeps[by_name]
             if isinstance(sweep, reference.Sweep):
-                structure.explain(self._parameters, gathered, by_name)
-            if not sweep.step(gathered, coefficients):
-                structure.explain(self._parameters, gathered, by_name)
+                structure.explain(self._parameters, gathered, by_name, zero_grad)
+            lr = rates[0]
+            norm = None
+            if self._clip_norm is not None or self._on_nonfinite != "propagate":
+                norm, finite = self._norm(sweep, gathered, by_name, factor)
+                if not finite and self._on_nonfinite != "propagate":
+                    self._refuse(gathered, by_name, zero_grad)
+                    return StepReport(step, lr, False, norm)
+                if self._clip_norm is not None:
+                    factor *= self._clip_factor(norm, self._clip_norm)
+            ema = self._ema_at(t)
+            scalars = [(group.scalars, self._advance(group, h, t)) for group, h in resolved if group.scalars]
+            before = sweep.steps
+            try:
+                # An interrupt may arrive between any two lines; the sweep's own count tells what was done.
+                accepted = sweep.step(gathered, coefficients, factor, self._clip_value, ema, 1.0 - ema, zero_grad)
+            finally:
+                if sweep.steps != before:
+                    self._t = t
+                    for old, new in scalars:
+                        old.update(new)
+            if not accepted:
+                structure.explain(self._parameters, gathered, by_name, zero_grad)
                 raise RuntimeError("a gradient was refused that satisfies every rule")
-            self._t = t
-            for group, (h, _) in zip(self.param_groups, resolved, strict=True):
-                if group.scalars:
-                    group.scalars.update(self._advance(group, h, t))
-            return StepReport(t, resolved[0][1], True)
+            return StepReport(t, lr, True, norm)
         finally:
             self._lock.release()
+
+    def _norm(self, sweep: kernels.Sweep, grads: Sequence[Array], by_name: bool, factor: float) -> tuple[float, bool]:
+        """Norm of all gradients times ``factor``, and whether every one of their elements is finite."""
+        squares = sweep.sum_of_squares(grads)
+        if squares is None:
+            structure.explain(self._parameters, grads, by_name, writable=False)
+            raise RuntimeError("a gradient was refused that satisfies every rule")
+        if math.isfinite(squares):
+            return math.sqrt(squares) * factor, True
+        if not all(np.isfinite(g).all() for g in grads):
+            return math.sqrt(squares) * factor, False
+        largest = max(float(np.abs(g).max(initial=0)) for g in grads)  # the squares overflowed
+        total = sum(sum(reference.sum_of_squares(g / largest)) for g in grads)
+        return largest * factor * math.sqrt(total), True
+
+    def _clip_factor(self, norm: float, bound: float) -> float:
+        if self.like == "torch":
+            return min(1.0, bound / (norm + 1e-6)) if norm == norm else norm
+        return bound / norm if norm > bound or norm != norm else 1.0
+
+    def _refuse(self, grads: Sequence[Array], by_name: bool, zero_grad: bool) -> None:
+        """Raise if gradients that are not finite are to raise; else leave them zeroed if asked to."""
+        labelled = structure.explain(self._parameters, grads, by_name, zero_grad)
+        if self._on_nonfinite == "raise":
+            for label, g in labelled:
+                wrong = np.argwhere(~np.isfinite(g))
+                if len(wrong):
+                    at = tuple(map(int, wrong[0]))
+                    raise FloatingPointError(f"{label} must be finite, got {g[at]} at index {at}")
+        if zero_grad:
+            for _, g in labelled:
+                g[...] = 0
+
+    def _ema_at(self, t: int) -> float:
+        """Weight of the old average at step t."""
+        if self._ema is None:
+            return 1.0
+        if self._ema_warmup:
+            return min(self._ema, (1 + t) / (10 + t))
+        return self._ema if t > 1 else 0.0
 
     @staticmethod
     def _rate(h: Values, step: int) -> float:
@@ -329,6 +462,48 @@ class Optimizer:
             f"{'s' if len(leaves) != 1 else ''}{groups}, {size:,} elements, step {self._t}"
         )
 
+    @property
+    def averages(self) -> Structure:
+        """The moving averages in the structure of ``params``, as read-only views; a mapping for a ParameterBuffer."""
+        if self._ema is None:
+            raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
+        views: list[Structure] = []
+        for group, states in zip(self.param_groups, self._states, strict=True):
+            named = {name: array.view() for name, array in group.parameters.split(states["average"]).items()}
+            for view in named.values():
+                view.flags.writeable = False
+            views.append(group.parameters.like_structure(named))
+        return views if self._grouped else views[0]
+
+    @contextmanager
+    def averaged(self) -> Iterator[Structure]:
+        """Swap the averages into the parameters: ``with opt.averaged(): predict()``; swapped back on leaving.
+
+        Raises
+        ------
+        ValueError
+            No averages are kept.
+        RuntimeError
+            A step is under way, or the averages are swapped in already.
+        """
+        if self._ema is None:
+            raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
+        if not self._lock.acquire(False):
+            raise RuntimeError("averaged must not be entered during a step, nor twice")
+        self._swap_averages()
+        try:
+            yield self.params
+        finally:
+            self._swap_averages()
+            self._lock.release()
+
+    def _swap_averages(self) -> None:
+        for group, states in zip(self.param_groups, self._states, strict=True):
+            for theta, average in zip(group.parameters.tensors(by_name=False), states["average"], strict=True):
+                saved = theta.copy()
+                theta[...] = average
+                average[...] = saved
+
     # Saving and loading.
 
     def state_dict(self) -> dict[str, Any]:
@@ -337,6 +512,8 @@ class Optimizer:
         ``{"optimizer", "like", "step", "groups": [{hyperparameters, "params": names}], "state": {name: {…}}}``.
         Schedules are code and are not saved: give them again.
         """
+        if self._lock.locked():
+            raise RuntimeError("state_dict must not be called during a step, nor in averaged()")
         groups = []
         state: dict[str, dict[str, Array]] = {}
         for group, states in zip(self.param_groups, self._states, strict=True):
@@ -512,11 +689,11 @@ class SGD(Optimizer):
     def __init__(
         self, params: Structure, lr: Number | None = None, momentum: Number | None = None,
         dampening: Number | None = None, nesterov: bool | None = None, weight_decay: Number | None = None,
-        *, decay: Number | None = None, like: str = "torch",
+        *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         given = {"lr": lr, "momentum": momentum, "dampening": dampening, "nesterov": nesterov,
                  "weight_decay": weight_decay, "decay": decay}  # fmt: skip
-        super().__init__(params, like, given)
+        super().__init__(params, given, **options)
 
     @staticmethod
     def _rule(h: Values) -> str:
@@ -585,11 +762,11 @@ class Adagrad(Optimizer):
     def __init__(
         self, params: Structure, lr: Number | None = None, lr_decay: Number | None = None,
         weight_decay: Number | None = None, initial_accumulator_value: float | None = None,
-        eps: Number | None = None, *, decay: Number | None = None, like: str = "torch",
+        eps: Number | None = None, *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         given = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay,
                  "initial_accumulator_value": initial_accumulator_value, "eps": eps, "decay": decay}  # fmt: skip
-        super().__init__(params, like, given)
+        super().__init__(params, given, **options)
 
     @staticmethod
     def _rule(h: Values) -> str:
@@ -651,10 +828,10 @@ class Adadelta(Optimizer):
 
     def __init__(
         self, params: Structure, lr: Number | None = None, rho: Number | None = None, eps: Number | None = None,
-        weight_decay: Number | None = None, *, decay: Number | None = None, like: str = "torch",
+        weight_decay: Number | None = None, *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         given = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "decay": decay}
-        super().__init__(params, like, given)
+        super().__init__(params, given, **options)
 
     @staticmethod
     def _rule(h: Values) -> str:
@@ -722,11 +899,11 @@ class RMSprop(Optimizer):
     def __init__(
         self, params: Structure, lr: Number | None = None, alpha: Number | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, momentum: Number | None = None, centered: bool | None = None,
-        *, decay: Number | None = None, like: str = "torch",
+        *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         given = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum,
                  "centered": centered, "decay": decay}  # fmt: skip
-        super().__init__(params, like, given)
+        super().__init__(params, given, **options)
 
     @staticmethod
     def _rule(h: Values) -> str:
@@ -793,11 +970,11 @@ class Adam(Optimizer):
     def __init__(
         self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, amsgrad: bool | None = None,
-        *, decoupled_weight_decay: bool | None = None, decay: Number | None = None, like: str = "torch",
+        *, decoupled_weight_decay: bool | None = None, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
                  "decoupled_weight_decay": decoupled_weight_decay, "decay": decay}  # fmt: skip
-        super().__init__(params, like, given)
+        super().__init__(params, given, **options)
 
     @staticmethod
     def _rule(h: Values) -> str:
@@ -847,9 +1024,9 @@ class AdamW(Adam):
 
     def __init__(
         self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
-        weight_decay: Number | None = None, amsgrad: bool | None = None, *, like: str = "torch",
+        weight_decay: Number | None = None, amsgrad: bool | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, like=like)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
 
 
 class Adamax(Optimizer):
@@ -893,10 +1070,10 @@ class Adamax(Optimizer):
 
     def __init__(
         self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
-        weight_decay: Number | None = None, *, decay: Number | None = None, like: str = "torch",
+        weight_decay: Number | None = None, *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "decay": decay}
-        super().__init__(params, like, given)
+        super().__init__(params, given, **options)
 
     @staticmethod
     def _rule(h: Values) -> str:
@@ -960,12 +1137,12 @@ class NAdam(Optimizer):
     def __init__(
         self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, momentum_decay: Number | None = None,
-        *, decoupled_weight_decay: bool | None = None, schedule_decay: Number | None = None, like: str = "torch",
+        *, decoupled_weight_decay: bool | None = None, schedule_decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
                  "momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay,
                  "schedule_decay": schedule_decay}  # fmt: skip
-        super().__init__(params, like, given)
+        super().__init__(params, given, **options)
 
     @staticmethod
     def _rule(h: Values) -> str:

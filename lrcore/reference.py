@@ -159,21 +159,77 @@ def coefficient_names(rule: str) -> tuple[str, ...]:
     return code.co_varnames[code.co_posonlyargcount : code.co_argcount]
 
 
+BLOCK = 2048
+LANES = 16
+
+
+def sum_of_squares(g: Array) -> list[float]:
+    """Sums of squares of each block of a tensor, in double precision.
+
+    Element i of a block goes to partial sum i mod LANES; the partial sums are added in order. No vector width
+    and no number of threads changes that.
+    """
+    blocks = -(-g.size // BLOCK)
+    squares = np.zeros((blocks, BLOCK // LANES, LANES))
+    squares.reshape(-1)[: g.size] = g.reshape(-1)
+    squares *= squares
+    lanes = np.zeros((blocks, LANES))
+    for row in range(BLOCK // LANES):
+        lanes += squares[:, row]
+    totals = np.zeros(blocks)
+    for lane in range(LANES):
+        totals += lanes[:, lane]
+    return totals.tolist()
+
+
 class Sweep:
     """One step over all tensors of a model; the compiled builds have a class of the same name and methods.
 
-    ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states)``.
+    ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states, average or None)``.
     """
 
-    def __init__(self, groups: Sequence[tuple[str, Sequence[tuple[Array, Sequence[Array]]]]]) -> None:
+    def __init__(self, groups: Sequence[tuple[str, Sequence[tuple[Array, Sequence[Array], Array | None]]]]) -> None:
         self.groups = groups
+        self.steps = 0
 
-    def step(self, grads: Sequence[Array], coefficients: Sequence[tuple[float, ...]]) -> bool:
-        """Apply each group's rule; its coefficients are the L2 penalty, then those of the rule."""
+    def sum_of_squares(self, grads: Sequence[Array]) -> float:
+        """Sum of the squares of all gradients in double precision."""
+        total = 0.0
+        with np.errstate(all="ignore"):
+            for g in grads:
+                for block in sum_of_squares(g):
+                    total += block
+        return total
+
+    def step(
+        self,
+        grads: Sequence[Array],
+        coefficients: Sequence[tuple[float, ...]],
+        factor: float,
+        clip_value: float,
+        ema: float,
+        one_minus_ema: float,
+        zero_grad: bool,
+    ) -> bool:
+        """Multiply the gradient by ``factor``, clip its elements to ± ``clip_value``, add the L2 penalty; apply
+        each group's rule; move the average of the parameters towards them; zero the gradient if asked to.
+
+        A group's coefficients are its L2 penalty, then those of its rule.
+        """
         gradients = iter(grads)
         with np.errstate(all="ignore"):
             for (rule, tensors), (l2, *rest) in zip(self.groups, coefficients, strict=True):
-                for theta, states in tensors:
+                for theta, states, average in tensors:
                     g = next(gradients)
-                    RULES[rule](theta, g + l2 * theta if l2 else g, *states, *rest)
+                    prepared = g
+                    if factor != 1.0 or clip_value != np.inf:
+                        prepared = np.clip(factor * g, -clip_value, clip_value)
+                    if l2:
+                        prepared = prepared + l2 * theta
+                    RULES[rule](theta, prepared, *states, *rest)
+                    if average is not None:
+                        average[...] = ema * average + one_minus_ema * theta
+                    if zero_grad:
+                        g[...] = 0
+        self.steps += 1
         return True

@@ -36,9 +36,11 @@ class Leaf:
         if not array.flags.writeable:
             raise ValueError(f"{label} must be writable, but is read-only")
 
-    def check_gradient(self, label: str, g: Any) -> None:
+    def check_gradient(self, label: str, g: Any, writable: bool) -> None:
         """Raise if ``g`` cannot be this parameter's gradient."""
         check_array(label, g)
+        if writable and not g.flags.writeable:
+            raise ValueError(f"{label} must be writable to be zeroed, but is read-only")
         if g.dtype != self.array.dtype:
             raise TypeError(f"{label} has dtype {g.dtype}, its parameter {self.array.dtype}")
         if g.shape != self.array.shape:
@@ -86,6 +88,15 @@ class Parameters:
             return Views(arrays[0], {leaf.name: leaf.array.shape for leaf in self.leaves}, "state")
         return dict(zip(self.names, arrays, strict=True))
 
+    def like_structure(self, named: Mapping[str, Array]) -> Structure:
+        """Arrays by name in the structure of the parameters; a mapping for a buffer."""
+        arrays = list(named.values())
+        if isinstance(self.structure, np.ndarray):
+            return arrays[0]
+        if isinstance(self.structure, Mapping):
+            return dict(zip(self.structure, arrays, strict=True))
+        return type(self.structure)(arrays)
+
     def come_by_name(self, grads: Structure) -> bool:
         """Whether the gradients of a buffer are not those beside it, nor one flat array."""
         return self.is_buffer and isinstance(grads, Mapping) and grads is not self.structure.grads
@@ -115,7 +126,7 @@ class Parameters:
             raise ValueError(f"{where} must have as many arrays as params, {len(self.leaves)}, got {len(grads)}")
         return grads
 
-    def check_gradients(self, grads: Sequence[Any], by_name: bool) -> list[tuple[str, Array]]:
+    def check_gradients(self, grads: Sequence[Any], by_name: bool, writable: bool) -> list[tuple[str, Array]]:
         """Raise what is wrong with gathered gradients, one by one; return them labelled."""
         leaves = self.leaves
         if self.is_buffer and not by_name:
@@ -124,7 +135,7 @@ class Parameters:
         for leaf, g in zip(leaves, grads, strict=True):
             label = "grads" + leaf.path.replace('["params"]', "", 1)
             leaf.check_parameter("params" + leaf.path)
-            leaf.check_gradient(label, g)
+            leaf.check_gradient(label, g, writable)
             labelled.append((label, g))
         return labelled
 
@@ -208,14 +219,18 @@ def gather(groups: Sequence[Parameters], grads: Structure, grouped: bool) -> tup
     return [g for group, entry in zip(groups, entries, strict=True) for g in group.gather(entry, by_name)], by_name
 
 
-def explain(groups: Sequence[Parameters], grads: Sequence[Any], by_name: bool) -> None:
-    """Raise the error that says what is wrong with gathered gradients, if anything is."""
+def explain(
+    groups: Sequence[Parameters], grads: Sequence[Any], by_name: bool, writable: bool
+) -> list[tuple[str, Array]]:
+    """Raise the error that says what is wrong with gathered gradients, if anything is; return them labelled."""
     labelled: list[tuple[str, Array]] = []
     rest = list(grads)
     for group in groups:
         n = len(group.tensors(by_name))
-        labelled += group.check_gradients(rest[:n], by_name)
+        labelled += group.check_gradients(rest[:n], by_name, writable)
         rest = rest[n:]
+    if writable:
+        check_overlap(labelled)
     extents = sorted(
         (*byte_bounds(leaf.array), leaf.path) for group in groups for leaf in group.leaves if leaf.array.size
     )
@@ -224,6 +239,7 @@ def explain(groups: Sequence[Parameters], grads: Sequence[Any], by_name: bool) -
         k = bisect_right(extents, start, key=lambda extent: extent[1])  # the first that ends after g begins
         if g.size and k < len(extents) and extents[k][0] < stop:
             raise ValueError(f"{label} must not overlap params{extents[k][2]} in memory")
+    return labelled
 
 
 def _number(groups: Sequence[tuple[Parameters, dict[str, Any]]]) -> None:

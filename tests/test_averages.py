@@ -169,7 +169,7 @@ def test_bad_arguments(call, error, message):
         (np.ones(2), np.ones(2, np.float32), ValueError, "like those before, got a float32 array of shape (2,)"),
         (1.0, "1", TypeError, "x must be real numbers within float64, got <U1"),
         (1.0, True, TypeError, "x must be real numbers within float64, got bool"),
-        (1.0, 10**400, ValueError, "x must be within float64, got a number beyond it"),
+        (1.0, 10**400, ValueError, "x must be finite, got a number beyond float64"),
     ],
 )
 def test_a_value_unlike_those_before_changes_nothing(first, then, error, message):

@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lrcore as lr
@@ -150,6 +150,7 @@ def test_a_plateau_goes_on_from_its_state(metrics, arguments, at):
 
 
 # With positive metrics, for torch's sake, that neither library rounds.
+@settings(deadline=None)  # importing torch takes a while
 @given(st.lists(st.integers(8, 12).map(float) | st.integers(1, 99).map(float) | st.just(NAN)), settings_of_a_plateau)
 def test_reduces_when_torch_does_with_one_less_patience(metrics, arguments):
     torch = pytest.importorskip("torch")

@@ -1,0 +1,207 @@
+/* A pool of threads that share one loop with the caller.
+
+   The caller opens a job, wakes the workers and takes blocks itself until none is left; a worker that wakes
+   too late finds the job closed and costs nothing. Workers watch for the next job for a short while, then
+   sleep. Which thread takes which block changes no result: blocks do not depend on each other.
+
+   On a system without POSIX threads the caller does all the work. */
+
+#ifndef LRCORE_POOL_H
+#define LRCORE_POOL_H
+
+#include <stddef.h>
+
+typedef void (*pool_work)(void *context, ptrdiff_t begin, ptrdiff_t end);
+
+static int pool_threads = 1; /* that share a job, the caller among them */
+
+#if defined(__unix__) || defined(__APPLE__)
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#define POOL_PAUSE() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define POOL_PAUSE() __asm__ __volatile__("yield")
+#else
+#define POOL_PAUSE() ((void)0)
+#endif
+
+#define POOL_MOST 256
+#define POOL_WATCH_NS 20000 /* how long a worker watches for the next job, and the caller for the last worker */
+
+static struct {
+    pthread_mutex_t busy; /* held by the caller whose job it is */
+    pool_work work;
+    void *context;
+    ptrdiff_t end, grain, share; /* in items; a share is a whole number of blocks */
+    int threads; /* in this job, the caller among them */
+    int workers; /* that exist */
+    _Atomic unsigned generation; /* of jobs */
+    _Atomic int open;            /* whether workers may still join */
+    _Atomic int active;          /* workers that have joined, or are about to find the job closed */
+    pthread_mutex_t lock;        /* for sleeping alone */
+    pthread_cond_t opened, finished;
+    _Atomic int sleeping; /* workers */
+    _Atomic int waiting;  /* the caller */
+} pool = {.busy = PTHREAD_MUTEX_INITIALIZER,
+          .lock = PTHREAD_MUTEX_INITIALIZER,
+          .opened = PTHREAD_COND_INITIALIZER,
+          .finished = PTHREAD_COND_INITIALIZER};
+
+/* The next item of each share, on cache lines of their own. */
+static struct {
+    _Alignas(128) _Atomic ptrdiff_t next;
+} pool_shares[POOL_MOST];
+
+static long long pool_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* Look again and again, for a while, whether the condition holds. */
+#define POOL_WATCH(condition)                                        \
+    do {                                                             \
+        long long until = pool_now() + POOL_WATCH_NS;                \
+        while (!(condition) && pool_now() < until)                   \
+            for (int i = 0; i < 8 && !(condition); i++)              \
+                POOL_PAUSE();                                        \
+    } while (0)
+
+/* Thread `self` takes the blocks of its own share, the same in every step so that it stays in its cache, and
+   then what is left of the others'. */
+static void pool_take_blocks(int self)
+{
+    for (int k = 0; k < pool.threads; k++) {
+        int owner = (self + k) % pool.threads;
+        ptrdiff_t stop = (owner + 1) * pool.share < pool.end ? (owner + 1) * pool.share : pool.end;
+        for (;;) {
+            ptrdiff_t begin = atomic_fetch_add(&pool_shares[owner].next, pool.grain);
+            if (begin >= stop)
+                break;
+            pool.work(pool.context, begin, begin + pool.grain < stop ? begin + pool.grain : stop);
+        }
+    }
+}
+
+static void *pool_worker(void *argument)
+{
+    int self = (int)(ptrdiff_t)argument;
+    unsigned seen = 0;
+    for (;;) {
+        POOL_WATCH(atomic_load(&pool.generation) != seen);
+        if (atomic_load(&pool.generation) == seen) {
+            pthread_mutex_lock(&pool.lock);
+            atomic_fetch_add(&pool.sleeping, 1);
+            while (atomic_load(&pool.generation) == seen)
+                pthread_cond_wait(&pool.opened, &pool.lock);
+            atomic_fetch_sub(&pool.sleeping, 1);
+            pthread_mutex_unlock(&pool.lock);
+        }
+        /* Join before looking whether the job is open; the caller closes it before looking who joined. */
+        atomic_fetch_add(&pool.active, 1);
+        seen = atomic_load(&pool.generation);
+        if (atomic_load(&pool.open) && self < pool.threads)
+            pool_take_blocks(self);
+        if (atomic_fetch_sub(&pool.active, 1) == 1 && atomic_load(&pool.waiting)) {
+            pthread_mutex_lock(&pool.lock);
+            pthread_cond_signal(&pool.finished);
+            pthread_mutex_unlock(&pool.lock);
+        }
+    }
+    return NULL;
+}
+
+/* After fork the child has the caller's thread alone. */
+static void pool_forget(void)
+{
+    pthread_mutex_init(&pool.busy, NULL);
+    pthread_mutex_init(&pool.lock, NULL);
+    pthread_cond_init(&pool.opened, NULL);
+    pthread_cond_init(&pool.finished, NULL);
+    pool.workers = 0;
+    pool.active = pool.open = pool.sleeping = pool.waiting = 0;
+}
+
+/* Start workers until there are n, all signals blocked in them so that handlers run in the program's threads. */
+static void pool_grow(int n)
+{
+    static int registered = 0;
+    sigset_t all, before;
+    if (!registered)
+        registered = pthread_atfork(NULL, NULL, pool_forget) == 0;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (pool.workers < n) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, pool_worker, (void *)(ptrdiff_t)(pool.workers + 1)) != 0)
+            break;
+        pthread_detach(thread);
+        pool.workers++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Call work on blocks of grain items that cover 0 to end, on several threads; return when all is done. */
+static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t grain)
+{
+    int threads = pool_threads;
+    ptrdiff_t blocks = (end + grain - 1) / grain;
+    if (threads > blocks)
+        threads = (int)blocks;
+    if (threads > POOL_MOST)
+        threads = POOL_MOST;
+    if (threads <= 1 || pthread_mutex_trylock(&pool.busy) != 0) { /* another Python thread has the workers */
+        work(context, 0, end);
+        return;
+    }
+    pool.work = work;
+    pool.context = context;
+    pool.end = end;
+    pool.grain = grain;
+    pool.threads = threads;
+    pool.share = (blocks + threads - 1) / threads * grain;
+    for (int k = 0; k < threads; k++)
+        atomic_store(&pool_shares[k].next, k * pool.share);
+    atomic_store(&pool.open, 1);
+    atomic_fetch_add(&pool.generation, 1);
+    if (pool.workers < threads - 1)
+        pool_grow(threads - 1);
+    if (atomic_load(&pool.sleeping)) {
+        pthread_mutex_lock(&pool.lock);
+        pthread_cond_broadcast(&pool.opened);
+        pthread_mutex_unlock(&pool.lock);
+    }
+    pool_take_blocks(0);
+    atomic_store(&pool.open, 0);
+    POOL_WATCH(atomic_load(&pool.active) == 0);
+    if (atomic_load(&pool.active) != 0) {
+        pthread_mutex_lock(&pool.lock);
+        atomic_store(&pool.waiting, 1);
+        while (atomic_load(&pool.active) != 0)
+            pthread_cond_wait(&pool.finished, &pool.lock);
+        atomic_store(&pool.waiting, 0);
+        pthread_mutex_unlock(&pool.lock);
+    }
+    pthread_mutex_unlock(&pool.busy);
+}
+
+static int pool_started(void) { return pool.workers; }
+
+#else
+
+static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t grain)
+{
+    (void)grain;
+    work(context, 0, end);
+}
+
+static int pool_started(void) { return 0; }
+
+#endif
+#endif

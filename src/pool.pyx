@@ -1,0 +1,27 @@
+# cython: language_level=3, freethreading_compatible=True
+"""The thread pool, one for all builds of the kernels, which reach it through the capsule ``POOL_RUN``."""
+
+from cpython.pycapsule cimport PyCapsule_New
+
+cdef extern from "pool.h":
+    void pool_run()
+    int pool_threads
+    int pool_started()
+
+POOL_RUN = PyCapsule_New(<void*> &pool_run, "lrcore.pool_run", NULL)
+
+
+def set_threads(int n):
+    """Threads that share a step from now on, the caller's among them."""
+    global pool_threads
+    pool_threads = n
+
+
+def get_threads():
+    """As set."""
+    return pool_threads
+
+
+def started():
+    """Worker threads that exist."""
+    return pool_started()
