@@ -8,24 +8,13 @@ every machine. ``import lrcore as lr``; begin with :class:`lr.AdamW`, :class:`lr
 __version__ = "0.1.0"
 
 from lrcore.averages import MovingAverage, ewma
+from lrcore.base import Optimizer, ParameterGroup, StepReport
 from lrcore.buffer import ParameterBuffer
 from lrcore.control import EarlyStopping, ReduceOnPlateau
 from lrcore.finder import CoarseLr, LrFinding, WeightDecayFinding, coarse_lr, find_lr, find_weight_decay
 from lrcore.kernels import show_config
 from lrcore.minimize import History, Iteration, minimize
-from lrcore.optimizers import (
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    NAdam,
-    Optimizer,
-    ParameterGroup,
-    RMSprop,
-    StepReport,
-)
+from lrcore.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RMSprop
 from lrcore.pool import get_num_threads, set_num_threads, threads
 
 __all__ = [

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from lrcore import checks
 from lrcore.averages import MovingAverage
+from lrcore.base import Optimizer
 from lrcore.minimize import bind, evaluate
-from lrcore.optimizers import Optimizer
 from lrcore.structure import Array, Structure
 
 Function = Callable[[Structure], tuple[Any, Structure]]

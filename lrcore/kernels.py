@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -63,6 +63,11 @@ def module(build: str) -> Any:
     return reference if build == "reference" else import_module(f"lrcore._kernels_{build}")
 
 
+def formulas(build: str) -> Any:
+    """The module with the formulas of the schedules, and ``scalar_power``, of a build."""
+    return import_module("lrcore.formulas" if build == "reference" else f"lrcore._schedules_{build}")
+
+
 def _choose() -> str:
     available = (*compiled(), "reference")
     forced = os.environ.get("LRCORE_ISA")
@@ -87,6 +92,9 @@ def _choose() -> str:
 
 
 selected = _choose()
+
+power: Callable[[float, float], float] = formulas(selected).scalar_power
+"""x to the power y with the same bits on every machine, which the C library's is not."""
 
 
 @contextmanager

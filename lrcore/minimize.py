@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lrcore.base import Optimizer
 from lrcore.buffer import ParameterBuffer
-from lrcore.optimizers import Optimizer
 from lrcore.structure import Array, Structure
 
 Ended = Literal["completed", "stopped", "diverged", "oscillated"]

@@ -147,10 +147,10 @@ cdef inline double sum_of_squares(const floating* g, Py_ssize_t n) noexcept nogi
     """Sum of squares of a chunk in double precision, in an order that no vector width changes."""
     cdef double[LANES] sums
     cdef double total = 0
-    cdef Py_ssize_t row, j
+    cdef Py_ssize_t j
     for j in range(LANES):
         sums[j] = 0
-    for row in range(n // LANES):
+    for _ in range(n // LANES):
         for j in range(LANES):
             sums[j] += <double> g[j] * <double> g[j]
         g += LANES

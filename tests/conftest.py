@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lrcore import kernels, optimizers
+from lrcore import base, kernels
 
 # Hyperparameters that lead an optimizer to each of its rules, beside those of its defaults.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -29,7 +29,7 @@ def every_optimizer() -> list[Any]:
 
 
 def _every_optimizer() -> Iterator[Any]:
-    for name, cls in optimizers.registered().items():
+    for name, cls in base.registered().items():
         for like, defaults in cls.defaults.items():
             for variant in VARIANTS[name]:
                 if not variant.keys() <= defaults.keys():

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lrcore as lr
-from lrcore import kernels, optimizers, reference
+from lrcore import base, kernels, reference
 
 COMPILED = [build for build in BUILDS if build != "reference"]
 LENGTHS = (0, 1, 7, 8, 9, 31, 1000, 65537)
@@ -148,7 +148,7 @@ def test_each_rule_belongs_to_an_optimizer_and_each_optimizer_is_public():
         coefficients = opt._coefficients(group, group.at(0), 1, 0.1)
         assert len(coefficients) + 1 == len(reference.coefficient_names(group.rule))
     assert used == reference.RULES.keys()
-    for name, cls in optimizers.registered().items():
+    for name, cls in base.registered().items():
         assert getattr(lr, name) is cls
         assert name in lr.__all__
         assert cls.__doc__ is not None

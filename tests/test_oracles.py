@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import lrcore as lr
-from lrcore import optimizers
+from lrcore import base
 
 ORACLES = Path(__file__).parent / "oracles"
 NEEDS = {"torch": ["torch"], "keras": ["keras", "torch"], "optax": ["optax"]}
@@ -22,7 +22,7 @@ every_case = pytest.mark.parametrize(
 )
 every_class = pytest.mark.parametrize(
     ("like", "optimizer"),
-    [(like, name) for like in NEEDS for name, kind in optimizers.registered().items() if like in kind.defaults],
+    [(like, name) for like in NEEDS for name, kind in base.registered().items() if like in kind.defaults],
 )
 
 
@@ -97,7 +97,7 @@ def test_live_defaults(like, optimizer, live):
 
 def test_every_class_has_cases_for_every_library():
     """A new optimizer, library or hyperparameter without a case fails here."""
-    for name, kind in optimizers.registered().items():
+    for name, kind in base.registered().items():
         for like, hyper in kind.defaults.items():
             mine = [case for case in cases.CASES[like] if case.optimizer == name]
             assert mine[0].hyper == {}

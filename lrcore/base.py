@@ -1,0 +1,612 @@
+"""What all optimizers share: checking, counting steps, resolving rates, the step, saving and loading.
+
+The step t = 1, 2, … and the step that a schedule is asked for, t - 1, meet in :meth:`Optimizer.step` and nowhere
+else.
+"""
+
+from __future__ import annotations
+
+import math
+from _thread import allocate_lock
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
+
+import numpy as np
+
+from lrcore import checks, hyperparameters, kernels, reference, structure
+from lrcore.buffer import staggered
+from lrcore.hyperparameters import Number
+from lrcore.structure import Array, Parameters, Structure
+
+Values = Mapping[str, Any]  # of the hyperparameters at one step
+
+_OPTIMIZERS: dict[str, type[Optimizer]] = {}
+
+
+def registered() -> Mapping[str, type[Optimizer]]:
+    """Every optimizer by name."""
+    return dict(_OPTIMIZERS)
+
+
+class Options(TypedDict, total=False):
+    """What every optimizer takes besides its own hyperparameters, see :class:`Optimizer`."""
+
+    like: str
+    ema: float | None
+    ema_warmup: bool
+    clip_norm: float | None
+    clip_value: float | None
+    on_nonfinite: Literal["propagate", "skip", "raise"]
+
+
+class StepReport(NamedTuple):
+    """What a step did.
+
+    Attributes
+    ----------
+    step : int
+        Its number t = 1, 2, …; that of the last one applied, if this one was skipped.
+    lr : float
+        The rate of the first group.
+    applied : bool
+        Whether parameters were changed.
+    grad_norm : float or None
+        Euclidean norm of all gradients, divided by the loss scale, before clipping; None where nothing needed it.
+    """
+
+    step: int
+    lr: float
+    applied: bool
+    grad_norm: float | None = None
+
+
+class ParameterGroup(MutableMapping[str, Any]):
+    """The hyperparameters of some of the parameters. ``group["lr"] = 0.1`` is checked and holds from the next step."""
+
+    def __init__(self, parameters: Parameters, hyper: dict[str, Any], kind: type[Optimizer], like: str) -> None:
+        kind._check_together(hyper, like)
+        self.parameters = parameters
+        self.rule = kind._rule(hyper)
+        self.scalars = dict(kind._initial_scalars(like))
+        self._hyper = hyper
+        self._kind = kind
+        self._like = like
+        self._scheduled = any(map(hyperparameters.is_scheduled, hyper.values()))
+
+    def at(self, step: int) -> Values:
+        """The hyperparameters at a step, counted from 0."""
+        if not self._scheduled:
+            return self._hyper
+        return {name: hyperparameters.at(name, value, step) for name, value in self._hyper.items()}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.parameters.structure if name == "params" else self._hyper[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self._hyper:
+            raise KeyError(f"no hyperparameter {name!r}; this optimizer has {', '.join(self._hyper)}")
+        changed = self._hyper | {name: hyperparameters.check(name, value)}
+        self._kind._check_together(changed, self._like)
+        if self._kind._rule(changed) != self.rule:
+            raise ValueError(
+                f"{name} must not change what the optimizer remembers once it is made: "
+                f"{self._hyper[name]!r} to {value!r} would"
+            )
+        self._hyper = changed
+        self._scheduled = any(map(hyperparameters.is_scheduled, changed.values()))
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("a parameter group keeps its hyperparameters")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("params", *self._hyper))
+
+    def __len__(self) -> int:
+        return 1 + len(self._hyper)
+
+    def __repr__(self) -> str:
+        return f"ParameterGroup({', '.join(f'{k}={v!r}' for k, v in self._hyper.items())})"
+
+
+class Optimizer:
+    """What all optimizers share: checking, counting steps, resolving rates, saving and loading.
+
+    Parameters
+    ----------
+    params : array, sequence of arrays, mapping of str to array, ParameterBuffer, or list of groups
+        float32 or float64, writable, C-contiguous; changed in place by each step, never copied. A group is a
+        mapping with the key ``"params"`` and, besides, any hyperparameters that differ from those of the
+        optimizer: ``[{"params": weights, "weight_decay": 0.01}, {"params": biases, "lr": 1e-2}]``.
+    like : {"torch", "keras", "keras2", "optax"}
+        Whose formula and defaults, see the table of each class.
+    ema : float in [0, 1), optional
+        Keep moving averages of the parameters, updated in the same sweep:
+        ``average = ema * average + (1 - ema) * theta`` after each step, and at first the parameters themselves
+        after step 1 (as torch's ``AveragedModel`` and Keras). See :attr:`averages` and :meth:`averaged`.
+    ema_warmup : bool
+        At step t use ``min(ema, (1 + t) / (10 + t))`` and begin with the parameters before step 1, as
+        TensorFlow's ``ExponentialMovingAverage`` with ``num_updates=t``.
+    clip_norm : float > 0, optional
+        Multiply the gradients so that their Euclidean norm, over all parameters, is at most this: by
+        ``min(1, clip_norm / (norm + 1e-6))`` with torch, by exactly ``clip_norm / norm`` otherwise, where the
+        norm is larger.
+    clip_value : float > 0, optional
+        Clip each element of the gradients to ± this, after ``clip_norm``.
+    on_nonfinite : {"propagate", "skip", "raise"}
+        What to do where a gradient has a NaN or an infinity: step all the same; change nothing, neither t nor
+        schedules nor state, and report ``applied=False``; or raise FloatingPointError.
+
+    Raises
+    ------
+    TypeError, ValueError
+        With name, rule and value, before anything has changed.
+    """
+
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]]
+    """For each library, the hyperparameters it has and their defaults."""
+
+    decoupled: ClassVar[tuple[str, ...]] = ("keras",)
+    """The libraries in which this optimizer's weight decay bypasses the gradient."""
+
+    def __init_subclass__(cls) -> None:
+        _OPTIMIZERS[cls.__name__] = cls
+
+    def __init__(
+        self,
+        params: Structure,
+        given: Mapping[str, Any],
+        like: str = "torch",
+        ema: float | None = None,
+        ema_warmup: bool = False,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        on_nonfinite: Literal["propagate", "skip", "raise"] = "propagate",
+    ) -> None:
+        name = type(self).__name__
+        if not isinstance(like, str) or like not in self.defaults:
+            libraries = ", ".join(map(repr, self.defaults))
+            raise ValueError(f"like must be one of {libraries} for {name}, got {like!r}")
+        self.like = like
+        shared = dict(self.defaults[like])
+        shared.update(self._checked({key: value for key, value in given.items() if value is not None}))
+        split = structure.split_groups(params)
+        self._grouped = structure.is_groups(params)
+        self.param_groups: list[ParameterGroup] = []
+        for parameters, own in split:
+            hyper = shared | self._checked(own)
+            missing = [key for key, value in hyper.items() if value is None]
+            if missing:
+                raise TypeError(f"{missing[0]} must be given: {like} has no default for it in {name}")
+            self.param_groups.append(ParameterGroup(parameters, hyper, type(self), like))
+        self._ema = None if ema is None else hyperparameters.number("ema", ema)
+        self._ema_warmup = checks.flag("ema_warmup", ema_warmup)
+        self._clip_norm = None if clip_norm is None else hyperparameters.number("clip_norm", clip_norm)
+        self._clip_value = math.inf if clip_value is None else hyperparameters.number("clip_value", clip_value)
+        if on_nonfinite not in ("propagate", "skip", "raise"):
+            raise ValueError(f"on_nonfinite must be 'propagate', 'skip' or 'raise', got {on_nonfinite!r}")
+        self._on_nonfinite = on_nonfinite
+        self._t = 0
+        self._states = [self._allocate(group) for group in self.param_groups]
+        self._prepare()
+
+    def _checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        known = self.defaults[self.like]
+        for key in given:
+            if key not in known:
+                raise ValueError(
+                    f"{key} must not be given with like={self.like!r}: {type(self).__name__} has "
+                    f"{', '.join(known)} there"
+                )
+        return {key: hyperparameters.check(key, value) for key, value in given.items()}
+
+    # What a subclass says.
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        """Name of the rule for these hyperparameters, in :mod:`lrcore.reference` and ``src/rules.pxi``."""
+        raise NotImplementedError
+
+    def _coefficients(self, group: ParameterGroup, h: Values, t: int, lr: float) -> tuple[float, ...]:
+        """The coefficients of the group's rule at step t that follow ``keep``, in double precision."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _check_together(h: Values, like: str) -> None:
+        """Raise if hyperparameters, each in its range, do not go together."""
+
+    @staticmethod
+    def _initial(h: Values) -> Mapping[str, float]:
+        """Initial values of the state arrays that do not begin at zero."""
+        return {}
+
+    @staticmethod
+    def _initial_scalars(like: str) -> Mapping[str, float]:
+        """Numbers that a group remembers from step to step, at first."""
+        return {}
+
+    def _advance(self, group: ParameterGroup, h: Values, t: int) -> Mapping[str, float]:
+        """The numbers that a group remembers after step t."""
+        return group.scalars
+
+    # State and sweeps.
+
+    def _allocate(self, group: ParameterGroup) -> dict[str, list[Array]]:
+        """State arrays by name, one per tensor and of its shape, each name's end to end on cache lines."""
+        tensors = group.parameters.tensors(by_name=False)
+        names = reference.state_names(group.rule)
+        if self._ema is not None:
+            names = (*names, "average")
+        states: dict[str, list[Array]] = {name: [np.empty(0)] * len(tensors) for name in names}
+        initial = self._initial(group)
+        for dtype in {tensor.dtype for tensor in tensors}:
+            line = 64 // dtype.itemsize
+            mine = [k for k, tensor in enumerate(tensors) if tensor.dtype == dtype]
+            slots = [math.ceil(tensors[k].size / line) * line for k in mine]
+            for name, row in zip(names, staggered(len(names), sum(slots), dtype, first=2), strict=True):
+                row.fill(initial.get(name, 0.0))
+                start = 0
+                for k, slot in zip(mine, slots, strict=True):
+                    states[name][k] = row[start : start + tensors[k].size].reshape(tensors[k].shape)
+                    start += slot
+        for average, tensor in zip(states.get("average", ()), tensors, strict=False):
+            average[...] = tensor
+        return states
+
+    def _prepare(self) -> None:
+        """What is made from the rest, and is not saved."""
+        self._lock = allocate_lock()
+        self._parameters = [group.parameters for group in self.param_groups]
+        self._sweeps: dict[bool, kernels.Sweep] = {False: self._make_sweep(by_name=False)}
+
+    def _make_sweep(self, by_name: bool) -> kernels.Sweep:
+        groups = []
+        for group, states in zip(self.param_groups, self._states, strict=True):
+            parameters = group.parameters
+            if by_name:
+                states = {name: list(parameters.split(arrays).values()) for name, arrays in states.items()}
+            rows = [arrays for name, arrays in states.items() if name != "average"]
+            averages = states.get("average")
+            groups.append((group.rule, [
+                (theta, [arrays[k] for arrays in rows], averages[k] if averages else None)
+                for k, theta in enumerate(parameters.tensors(by_name))
+            ]))  # fmt: skip
+        return kernels.sweep(groups)
+
+    # The step.
+
+    def step(self, grads: Structure = None, grad_scale: float = 1.0, zero_grad: bool = False) -> StepReport:
+        """Change every parameter by one step.
+
+        Parameters
+        ----------
+        grads : same structure as ``params``
+            Gradients of the shapes and dtypes of their parameters, C-contiguous; only read. None takes
+            ``params.grads`` where ``params`` is a ParameterBuffer. With groups, a list of one entry per group.
+        grad_scale : float > 0
+            The loss scale: gradients are divided by it first.
+        zero_grad : bool
+            Leave the gradients zeroed, also where the step is skipped; they must be writable and not overlap.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A gradient or a schedule's value is not acceptable. Nothing has changed.
+        FloatingPointError
+            A gradient is not finite and ``on_nonfinite`` is "raise". Nothing has changed.
+        RuntimeError
+            Another thread is in a step of this optimizer, or :meth:`averaged` is in force. Nothing has changed.
+        """
+        if not self._lock.acquire(False):
+            raise RuntimeError(
+                "step must not be called while another thread is in a step of the same optimizer, nor in averaged()"
+            )
+        try:
+            gathered, by_name = structure.gather(self._parameters, grads, self._grouped)
+            factor = 1.0 if grad_scale == 1.0 else 1.0 / hyperparameters.number("grad_scale", grad_scale)
+            checks.flag("zero_grad", zero_grad)
+            step = self._t
+            t = step + 1
+            resolved = []
+            rates = []
+            coefficients = []
+            for group in self.param_groups:
+                h = group.at(step)
+                lr = self._rate(h, step)
+                l2, keep = self._decay(h, lr)
+                resolved.append((group, h))
+                rates.append(lr)
+                coefficients.append((l2, keep, *self._coefficients(group, h, t, lr)))
+            if by_name not in self._sweeps:
+                self._sweeps[by_name] = self._make_sweep(by_name)
+            sweep = self._sweeps[by_name]
+            if isinstance(sweep, reference.Sweep):
+                structure.explain(self._parameters, gathered, by_name, zero_grad)
+            lr = rates[0]
+            norm = None
+            if self._clip_norm is not None or self._on_nonfinite != "propagate":
+                norm, finite = self._norm(sweep, gathered, by_name, factor)
+                if not finite and self._on_nonfinite != "propagate":
+                    self._refuse(gathered, by_name, zero_grad)
+                    return StepReport(step, lr, False, norm)
+                if self._clip_norm is not None:
+                    factor *= self._clip_factor(norm, self._clip_norm)
+            ema = self._ema_at(t)
+            scalars = [(group.scalars, self._advance(group, h, t)) for group, h in resolved if group.scalars]
+            before = sweep.steps
+            try:
+                # An interrupt may arrive between any two lines; the sweep's own count tells what was done.
+                accepted = sweep.step(gathered, coefficients, factor, self._clip_value, ema, 1.0 - ema, zero_grad)
+            finally:
+                if sweep.steps != before:
+                    self._t = t
+                    for old, new in scalars:
+                        old.update(new)
+            if not accepted:
+                structure.explain(self._parameters, gathered, by_name, zero_grad)
+                raise RuntimeError("a gradient was refused that satisfies every rule")
+            return StepReport(t, lr, True, norm)
+        finally:
+            self._lock.release()
+
+    def _norm(self, sweep: kernels.Sweep, grads: Sequence[Array], by_name: bool, factor: float) -> tuple[float, bool]:
+        """Norm of all gradients times ``factor``, and whether every one of their elements is finite."""
+        squares = sweep.sum_of_squares(grads)
+        if squares is None:
+            structure.explain(self._parameters, grads, by_name, writable=False)
+            raise RuntimeError("a gradient was refused that satisfies every rule")
+        if math.isfinite(squares):
+            return math.sqrt(squares) * factor, True
+        if not all(np.isfinite(g).all() for g in grads):
+            return math.sqrt(squares) * factor, False
+        largest = max(float(np.abs(g).max(initial=0)) for g in grads)  # the squares overflowed
+        total = sum(sum(reference.sum_of_squares(g / largest)) for g in grads)
+        return largest * factor * math.sqrt(total), True
+
+    def _clip_factor(self, norm: float, bound: float) -> float:
+        if self.like == "torch":
+            return min(1.0, bound / (norm + 1e-6)) if norm == norm else norm
+        return bound / norm if norm > bound or norm != norm else 1.0
+
+    def _refuse(self, grads: Sequence[Array], by_name: bool, zero_grad: bool) -> None:
+        """Raise if gradients that are not finite are to raise; else leave them zeroed if asked to."""
+        labelled = structure.explain(self._parameters, grads, by_name, zero_grad)
+        if self._on_nonfinite == "raise":
+            for label, g in labelled:
+                wrong = np.argwhere(~np.isfinite(g))
+                if len(wrong):
+                    at = tuple(map(int, wrong[0]))
+                    raise FloatingPointError(f"{label} must be finite, got {g[at]} at index {at}")
+        if zero_grad:
+            for _, g in labelled:
+                g[...] = 0
+
+    def _ema_at(self, t: int) -> float:
+        """Weight of the old average at step t."""
+        if self._ema is None:
+            return 1.0
+        if self._ema_warmup:
+            return min(self._ema, (1 + t) / (10 + t))
+        return self._ema if t > 1 else 0.0
+
+    @staticmethod
+    def _rate(h: Values, step: int) -> float:
+        """The learning rate after inverse-time decay, which torch's Adagrad and Keras 1 and 2 have built in."""
+        lr: float = h["lr"]
+        decay = h.get("lr_decay") or h.get("decay")
+        return lr / (1.0 + step * decay) if decay else lr
+
+    def _decay(self, h: Values, lr: float) -> tuple[float, float]:
+        """The L2 penalty, and what decoupled weight decay leaves of a parameter."""
+        weight_decay = h.get("weight_decay")
+        if not weight_decay:
+            return 0.0, 1.0
+        if self.like in self.decoupled or h.get("decoupled_weight_decay"):
+            return 0.0, 1.0 - lr * weight_decay
+        return weight_decay, 1.0
+
+    # What callers see.
+
+    @property
+    def params(self) -> Structure:
+        """The parameters, as they were given."""
+        if self._grouped:
+            return [{"params": group["params"]} for group in self.param_groups]
+        return self.param_groups[0]["params"]
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the first group at the next step. Assigning sets that of every group."""
+        rate: float = hyperparameters.at("lr", self.param_groups[0]["lr"], self._t)
+        return rate
+
+    @lr.setter
+    def lr(self, value: Number) -> None:
+        hyperparameters.check("lr", value)
+        for group in self.param_groups:
+            group["lr"] = value
+
+    @property
+    def step_count(self) -> int:
+        """Steps taken so far; the step that a schedule is asked for next."""
+        return self._t
+
+    def __repr__(self) -> str:
+        hyper = ", ".join(f"{name}={value!r}" for name, value in self.param_groups[0].items() if name != "params")
+        leaves = [leaf for parameters in self._parameters for leaf in parameters.leaves]
+        size = sum(leaf.array.size for leaf in leaves)
+        groups = f" in {len(self.param_groups)} groups" if self._grouped else ""
+        return (
+            f"{type(self).__name__}({hyper}, like={self.like!r}): {len(leaves)} parameter"
+            f"{'s' if len(leaves) != 1 else ''}{groups}, {size:,} elements, step {self._t}"
+        )
+
+    @property
+    def averages(self) -> Structure:
+        """The moving averages in the structure of ``params``, as read-only views; a mapping for a ParameterBuffer."""
+        if self._ema is None:
+            raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
+        views: list[Structure] = []
+        for group, states in zip(self.param_groups, self._states, strict=True):
+            named = {name: array.view() for name, array in group.parameters.split(states["average"]).items()}
+            for view in named.values():
+                view.flags.writeable = False
+            views.append(group.parameters.like_structure(named))
+        return views if self._grouped else views[0]
+
+    @contextmanager
+    def averaged(self) -> Iterator[Structure]:
+        """Swap the averages into the parameters: ``with opt.averaged(): predict()``; swapped back on leaving.
+
+        Raises
+        ------
+        ValueError
+            No averages are kept.
+        RuntimeError
+            A step is under way, or the averages are swapped in already.
+        """
+        if self._ema is None:
+            raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
+        if not self._lock.acquire(False):
+            raise RuntimeError("averaged must not be entered during a step, nor twice")
+        self._swap_averages()
+        try:
+            yield self.params
+        finally:
+            self._swap_averages()
+            self._lock.release()
+
+    def _swap_averages(self) -> None:
+        for group, states in zip(self.param_groups, self._states, strict=True):
+            for theta, average in zip(group.parameters.tensors(by_name=False), states["average"], strict=True):
+                saved = theta.copy()
+                theta[...] = average
+                average[...] = saved
+
+    # Saving and loading.
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a run needs to go on with the same bits, in plain arrays and numbers, copied.
+
+        ``{"optimizer", "like", "step", "groups": [{hyperparameters, "params": names}], "state": {name: {…}}}``.
+        Schedules are code and are not saved: give them again.
+        """
+        if self._lock.locked():
+            raise RuntimeError("state_dict must not be called during a step, nor in averaged()")
+        groups = []
+        state: dict[str, dict[str, Array]] = {}
+        for group, states in zip(self.param_groups, self._states, strict=True):
+            names = group.parameters.names
+            numbers = {
+                key: value
+                for key, value in group.items()
+                if key != "params" and not hyperparameters.is_scheduled(value)
+            }
+            groups.append({"params": list(names), **numbers, **group.scalars})
+            for name in names:
+                state[name] = {}
+            for key, arrays in states.items():
+                for name, array in group.parameters.split(arrays).items():
+                    state[name][key] = array.copy()
+        return {
+            "optimizer": type(self).__name__,
+            "like": self.like,
+            "step": self._t,
+            "groups": groups,
+            "state": state,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on where :meth:`state_dict` left off. Hyperparameters that are schedules here stay as they are.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``saved`` belongs to another optimizer or model. Nothing has changed.
+        """
+        if not isinstance(saved, Mapping):
+            raise TypeError(f"state must be a mapping as state_dict gives, got {type(saved).__name__}")
+        mine = self.state_dict()
+        for key in mine:
+            if key not in saved:
+                raise ValueError(f"state must have the key {key!r}, got {', '.join(map(repr, saved))}")
+        for key in ("optimizer", "like"):
+            if saved[key] != mine[key]:
+                raise ValueError(f"state[{key!r}] must be {mine[key]!r}, got {saved[key]!r}")
+        step = saved["step"]
+        if isinstance(step, bool) or not isinstance(step, (int, np.integer)):
+            raise TypeError(f"state['step'] must be an integer, got {step!r}")
+        if step < 0:
+            raise ValueError(f"state['step'] must be >= 0, got {step}")
+        changes = self._check_groups(saved["groups"], mine["groups"])
+        _check_state(saved["state"], mine["state"])
+        for group, states, (hyper, scalars) in zip(self.param_groups, self._states, changes, strict=True):
+            for key, value in hyper.items():
+                group[key] = value
+            group.scalars.update(scalars)
+            for key, arrays in states.items():
+                for name, array in group.parameters.split(arrays).items():
+                    array[...] = saved["state"][name][key]
+        self._t = int(step)
+
+    def _check_groups(
+        self, saved: Any, mine: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[dict[str, Any], dict[str, float]]]:
+        """The hyperparameters and scalars to load into each group; raises if they do not belong to it."""
+        if not isinstance(saved, (list, tuple)):
+            raise TypeError(f"state['groups'] must be a list, got {type(saved).__name__}")
+        if len(saved) != len(mine):
+            raise ValueError(f"state['groups'] must have {len(mine)} groups, got {len(saved)}")
+        changes = []
+        for k, (theirs, ours, group) in enumerate(zip(saved, mine, self.param_groups, strict=True)):
+            label = f"state['groups'][{k}]"
+            if not isinstance(theirs, Mapping):
+                raise TypeError(f"{label} must be a mapping, got {type(theirs).__name__}")
+            if list(theirs.get("params", ())) != ours["params"]:
+                raise ValueError(f"{label}['params'] must be {ours['params']}, got {theirs.get('params')}")
+            given = {key: value for key, value in theirs.items() if key not in ("params", *group.scalars)}
+            checked = self._checked(given)
+            hyper = {key: value for key, value in checked.items() if key in ours}
+            scalars = {}
+            for key in group.scalars:
+                if not isinstance(theirs.get(key), float):
+                    raise TypeError(f"{label}[{key!r}] must be a float, got {theirs.get(key)!r}")
+                scalars[key] = theirs[key]
+            if self._rule({**group, **hyper}) != group.rule:
+                raise ValueError(f"{label} must keep what this optimizer remembers, got {hyper}")
+            changes.append((hyper, scalars))
+        return changes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key not in ("_lock", "_sweeps")}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.__dict__.update(saved)
+        copied = self._states
+        self._states = [self._allocate(group) for group in self.param_groups]
+        for mine, theirs in zip(self._states, copied, strict=True):
+            for key, arrays in mine.items():
+                for array, value in zip(arrays, theirs[key], strict=True):
+                    array[...] = value
+        self._prepare()
+
+
+def _check_state(saved: Any, mine: Mapping[str, Mapping[str, Array]]) -> None:
+    """Raise unless saved state arrays are those of this model."""
+    if not isinstance(saved, Mapping):
+        raise TypeError(f"state['state'] must be a mapping, got {type(saved).__name__}")
+    if set(saved) != set(mine):
+        raise ValueError(f"state['state'] must be for {', '.join(map(repr, mine))}, got {', '.join(map(repr, saved))}")
+    for name, arrays in mine.items():
+        if not isinstance(saved[name], Mapping) or set(saved[name]) != set(arrays):
+            got = sorted(saved[name]) if isinstance(saved[name], Mapping) else type(saved[name]).__name__
+            raise ValueError(f"state['state'][{name!r}] must hold {sorted(arrays)}, got {got}")
+        for key, array in arrays.items():
+            label = f"state['state'][{name!r}][{key!r}]"
+            value = saved[name][key]
+            if not isinstance(value, np.ndarray):
+                raise TypeError(f"{label} must be a NumPy array, got {type(value).__name__}")
+            if value.dtype != array.dtype:
+                raise TypeError(f"{label} must be {array.dtype}, got {value.dtype}")
+            if value.shape != array.shape:
+                raise ValueError(f"{label} must have shape {array.shape}, got {value.shape}")

@@ -1,0 +1,368 @@
+"""The command line: ``lrcore train`` and ``lrcore info``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from lrcore import __version__, base, data
+from lrcore.kernels import show_config
+from lrcore.models import CrossEntropy, Network, SquaredError
+from lrcore.training import DivergedError, Epoch, Trainer
+
+_MODELS = ("mlp", "softmax", "linear")
+_HIDDEN = (256,)
+_BATCH_SIZE = 16
+_STEPS = 4000  # that training takes at least, unless --epochs says otherwise
+_RATES = {"SGD": 0.05}  # without --lr and --like; torch's 1e-3 needs momentum or patience
+_WIDEST = 16384
+
+_DESCRIPTION = "lrcore: exact, compiled optimizer steps on a CPU."
+_TRAIN_EPILOG = """\
+examples:
+  lrcore train
+  lrcore train --optimizer sgd --momentum 0.9 --epochs 20
+  lrcore train --dataset diabetes --model linear --out run
+  lrcore train --data houses.csv --target price
+
+A fifth of the rows is held out. Features are standardised. Equal arguments give equal results.
+"""
+
+
+class _UsageError(ValueError):
+    """The user's mistake, in one line."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _UsageError(re.sub(r"^argument (--\S+): ", r"\1 ", message))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns
+    -------
+    int
+        Exit status: 0; 1 if training diverged; 2 for a mistake in arguments or data; 130 if interrupted. All
+        but the first come with one line on stderr. Also 1, in silence, if stdout was closed.
+    """
+    parser = _parser()
+    try:
+        arguments = parser.parse_args(argv)
+        if arguments.run is None:
+            parser.print_help(sys.stderr)
+            return 2
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except (_UsageError, data.DataError) as error:
+        return _stop(error, 2)
+    except MemoryError as error:
+        return _stop(f"not enough memory: {error}", 2)
+    except DivergedError as error:
+        return _stop(f"{error}; a smaller --lr may help", 1)
+    except KeyboardInterrupt:
+        return _stop("interrupted", 130)
+    except BrokenPipeError:  # as in ``lrcore train | head -1``: nobody reads on, and there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    """Print at once, with an escape for any character that stdout cannot show."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def _stop(reason: object, status: int) -> int:
+    print("lrcore:", " ".join(str(reason).split()), file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="lrcore", description=_DESCRIPTION, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"lrcore {__version__}")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_train(commands)
+    _add_info(commands)
+    return parser
+
+
+# lrcore info
+
+
+def _add_info(commands: Any) -> None:
+    info = commands.add_parser(
+        "info",
+        help="show version, kernels chosen, instruction sets",
+        description="Show what lrcore.show_config() prints: version, kernels, instruction sets, compiler.",
+        allow_abbrev=False,
+    )
+    info.set_defaults(run=lambda arguments: show_config())
+
+
+# lrcore train
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a model on a CSV file or a bundled data set",
+        description="Train a model and report how well it does on held-out data.",
+        epilog=_TRAIN_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    train.set_defaults(run=_train)
+    known = {name.lower(): cls for name, cls in base.registered().items()}
+
+    group = train.add_argument_group("data")
+    source = group.add_mutually_exclusive_group()
+    source.add_argument("--data", metavar="FILE", help="CSV file: a line of names, then rows of numbers")
+    source.add_argument(
+        "--dataset", metavar="NAME", type=_one_of({name: name for name in data.BUNDLED}), default="digits",
+        help=f"{', '.join(data.BUNDLED)}; needs scikit-learn (default: digits)",
+    )  # fmt: skip
+    group.add_argument("--target", metavar="COLUMN", help="column of FILE to predict; a class may be text")
+
+    group = train.add_argument_group("model")
+    group.add_argument(
+        "--model", metavar="NAME", type=_one_of({name: name for name in _MODELS}), default="mlp",
+        help="mlp (classes or numbers, as the target is), softmax (classes), linear (numbers) (default: mlp)",
+    )  # fmt: skip
+    group.add_argument(
+        "--hidden", metavar="N[,N...]", type=_widths,
+        help=f"units of the mlp's hidden layers (default: {','.join(map(str, _HIDDEN))})",
+    )  # fmt: skip
+
+    group = train.add_argument_group("optimizer")
+    group.add_argument(
+        "--optimizer", metavar="NAME", type=_one_of(known), default="adamw",
+        help=f"{', '.join(known)} (default: adamw)",
+    )  # fmt: skip
+    rates = ", ".join(f"{rate} for {name.lower()}" for name, rate in _RATES.items())
+    group.add_argument(
+        "--lr", metavar="RATE", type=_real,
+        help=f"learning rate (default: the library's; without --like, {rates})",
+    )  # fmt: skip
+    group.add_argument(
+        "--like", metavar="LIBRARY",
+        help="whose formula and defaults: torch, keras, keras2 or optax (default: torch)",
+    )  # fmt: skip
+    group.add_argument("--weight-decay", metavar="X", type=_real, help="default: the library's")
+    group.add_argument("--momentum", metavar="X", type=_real, help="default: the library's")
+
+    group = train.add_argument_group("run")
+    group.add_argument(
+        "--batch-size", metavar="N", type=_whole(1), default=_BATCH_SIZE,
+        help=f"rows a step (default: {_BATCH_SIZE})",
+    )  # fmt: skip
+    group.add_argument(
+        "--epochs", metavar="N", type=_whole(1),
+        help=f"times through the data (default: enough for {_STEPS:,} steps)",
+    )  # fmt: skip
+    group.add_argument(
+        "--seed", metavar="N", type=_whole(0), default=0,
+        help="of the held-out rows, the initial weights and the order of the batches (default: 0)",
+    )  # fmt: skip
+    group.add_argument("--out", metavar="DIR", type=Path, help="write DIR/history.csv and DIR/parameters.npz")
+
+
+def _one_of(choices: dict[str, Any]) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        if text.lower() not in choices:
+            raise argparse.ArgumentTypeError(f"must be one of {', '.join(choices)}, got {text!r}")
+        return choices[text.lower()]
+
+    return convert
+
+
+def _real(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number >= {least}, got {text!r}")
+        return int(text)
+
+    return convert
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    widths = text.split(",")
+    if not all(width.isdecimal() and 1 <= int(width) <= _WIDEST for width in widths):
+        raise argparse.ArgumentTypeError(
+            f"must be whole numbers from 1 to {_WIDEST} with commas between them, got {text!r}"
+        )
+    return tuple(map(int, widths))
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    table = _table(arguments)
+    classify = arguments.model == "softmax" or (arguments.model == "mlp" and table.has_classes)
+    split_rng, weights_rng, order_rng = np.random.default_rng(arguments.seed).spawn(3)
+    split = data.split(table, classify, split_rng)
+    if arguments.out:
+        _check_writable(arguments.out)
+    outputs = 1 if split.classes is None else len(split.classes)
+    loss = SquaredError() if split.classes is None else CrossEntropy()
+    network = Network((split.x.shape[1], *_hidden(arguments), outputs), loss, weights_rng)
+    optimizer = _optimizer(arguments, network)
+    trainer = Trainer(network, optimizer, split, min(arguments.batch_size, len(split.y)), order_rng)
+    epochs = arguments.epochs or math.ceil(_STEPS / trainer.steps_per_epoch)
+    _print_setting(table, trainer, arguments.model, epochs, arguments.seed)
+    _run(trainer, epochs)
+    _print_results(trainer)
+    if arguments.out:
+        _save(arguments.out, trainer, table)
+
+
+def _table(arguments: argparse.Namespace) -> data.Table:
+    if arguments.data is None:
+        if arguments.target is not None:
+            raise _UsageError("--target must go with --data, but --data is not given")
+        return data.bundled(arguments.dataset)
+    if arguments.target is None:
+        raise _UsageError("--target must be given with --data: the column to predict")
+    return data.read_csv(arguments.data, arguments.target)
+
+
+def _hidden(arguments: argparse.Namespace) -> tuple[int, ...]:
+    if arguments.model == "mlp":
+        return arguments.hidden or _HIDDEN
+    if arguments.hidden:
+        raise _UsageError(f"--hidden must go with --model mlp, got --model {arguments.model}")
+    return ()
+
+
+def _optimizer(arguments: argparse.Namespace, network: Network) -> base.Optimizer:
+    given = {
+        "lr": arguments.lr,
+        "weight_decay": arguments.weight_decay,
+        "momentum": arguments.momentum,
+    }
+    cls = arguments.optimizer
+    if arguments.like is None and arguments.lr is None:
+        given["lr"] = _RATES.get(cls.__name__)
+    # As a group's own, so that what an optimizer does not have is refused by lrcore and not by Python.
+    group = {"params": network.params} | {name: value for name, value in given.items() if value is not None}
+    convention = {} if arguments.like is None else {"like": arguments.like}
+    try:
+        made: base.Optimizer = cls([group], **convention)
+    except (TypeError, ValueError) as error:
+        raise _UsageError(error) from error
+    return made
+
+
+def _print_setting(table: data.Table, trainer: Trainer, model: str, epochs: int, seed: int) -> None:
+    split, network, optimizer = trainer.data, trainer.network, trainer.optimizer
+    kind = "a number" if split.classes is None else f"one of {len(split.classes)} classes"
+    _say(
+        f"data       {table.name}: {len(table.target):,} rows ({len(split.y_held):,} held out), "
+        f"{len(table.feature_names):,} features; {table.target_name!r} is {kind}"
+    )
+    _say(f"model      {model} {'-'.join(map(str, network.sizes))}, {network.params.flat.size:,} parameters")
+    group = optimizer.param_groups[0]
+    hyper = [f", {name} {group[name]:g}" for name in ("momentum", "weight_decay") if group.get(name)]
+    _say(f"optimizer  {type(optimizer).__name__} like {optimizer.like}, lr {optimizer.lr:g}{''.join(hyper)}")
+    _say(f"run        {epochs:,} epochs, batches of {trainer.batch_size:,}, seed {seed}")
+
+
+def _run(trainer: Trainer, epochs: int) -> None:
+    with _progress_bar(epochs * trainer.steps_per_epoch) as bar:
+        for _ in range(epochs):
+            record = trainer.epoch(bar.update if bar else None)
+            if bar:
+                bar.set_postfix_str(_score(trainer, record), refresh=False)
+
+
+def _progress_bar(steps: int) -> Any:
+    """tqdm's bar on a terminal; nothing elsewhere, and nothing where tqdm is not installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return nullcontext()
+    layout = "training   {percentage:3.0f}% |{bar:24}| {n_fmt}/{total_fmt} steps, {remaining} left{postfix}"
+    return tqdm(total=steps, bar_format=layout, disable=None, leave=False)
+
+
+def _score(trainer: Trainer, record: Epoch) -> str:
+    if trainer.data.classes is not None:
+        return f"accuracy {record.held_out_score:.2%}"
+    return f"R² {record.held_out_score:.4f}"
+
+
+def _print_results(trainer: Trainer) -> None:
+    steps, seconds, last = trainer.optimizer.step_count, trainer.seconds, trainer.history[-1]
+    name = "loss" if trainer.data.classes is not None else "mean squared error"
+    _say(f"held out   {name} {last.held_out_loss:.4g}, {_score(trainer, last)}")
+    _say(
+        f"speed      {steps:,} steps in {seconds:.2f} s: {steps / seconds:,.0f} steps/s, "
+        f"{trainer.optimizer_seconds / seconds:.1%} of the time in the optimizer"
+    )
+
+
+def _check_writable(out: Path) -> None:
+    """Raise if files could not be written under ``out``, before training has begun. Creates nothing."""
+    nearest = next(path for path in (out, *out.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise _UsageError(f"--out must be a directory, but '{nearest}' is none")
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise _UsageError(f"--out must be writable, but '{nearest}' is not: {error.strerror}") from error
+
+
+def _save(out: Path, trainer: Trainer, table: data.Table) -> None:
+    """Write history and parameters, each whole or not at all."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=".lrcore-") as staging:
+            _write_history(Path(staging, "history.csv"), trainer)
+            np.savez(Path(staging, "parameters.npz"), **_what_prediction_needs(trainer, table))
+            for path in sorted(Path(staging).iterdir()):
+                path.replace(out / path.name)
+    except OSError as error:
+        raise _UsageError(f"--out '{out}' cannot be written: {error.strerror}") from error
+    _say(f"written    {out / 'history.csv'}, {out / 'parameters.npz'}")
+
+
+def _write_history(path: Path, trainer: Trainer) -> None:
+    *names, _ = (field.name for field in fields(Epoch))
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*names, f"held_out_{trainer.network.loss.score_name}"])
+        writer.writerows(map(astuple, trainer.history))
+
+
+def _what_prediction_needs(trainer: Trainer, table: data.Table) -> dict[str, Any]:
+    split = trainer.data
+    arrays = dict(trainer.network.params)
+    arrays |= {
+        "feature_names": np.array(table.feature_names),
+        "feature_mean": split.mean,
+        "feature_std": split.std,
+    }
+    if split.classes is not None:
+        return arrays | {"classes": split.classes}
+    return arrays | {"target_mean": np.array(split.target_mean), "target_std": np.array(split.target_std)}

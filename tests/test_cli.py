@@ -1,0 +1,429 @@
+"""The command line, called in this process: what it prints, what it writes, how it fails."""
+
+import csv
+import io
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import lrcore as lr
+from lrcore import base
+from lrcore.cli import main
+from lrcore.data import bundled, split
+from lrcore.training import Trainer
+
+OURS = sorted(name for name, cls in base.registered().items() if cls.__module__.startswith("lrcore."))
+
+
+@pytest.fixture
+def classes_csv(tmp_path):
+    """Two clouds of points, by name."""
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(120, 2))
+    points[60:, 0] += 5
+    lines = [f"{x:.4f},{'hot' if k >= 60 else 'cold'},{y:.4f}" for k, (x, y) in enumerate(points)]
+    path = tmp_path / "clouds.csv"
+    path.write_text("\n".join(["a,kind,b", *lines, ""]))
+    return str(path)
+
+
+@pytest.fixture
+def line_csv(tmp_path):
+    """y = 2x + 3 and a little noise."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-10, 10, 100)
+    y = 2 * x + 3 + rng.normal(0, 0.1, 100)
+    path = tmp_path / "line.csv"
+    path.write_text("\n".join(["x,y", *(f"{a},{b}" for a, b in zip(x, y, strict=True)), ""]))
+    return str(path)
+
+
+def run(capsys, *argv):
+    """Exit status, stdout and stderr of one command."""
+    status = main([str(word) for word in argv])
+    return status, *capsys.readouterr()
+
+
+def fails(capsys, *argv, status=2):
+    """The one line that a failing command leaves on stderr."""
+    got, _, err = run(capsys, *argv)
+    assert err.startswith("lrcore: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    assert got == status
+    return err
+
+
+def held_out(out, name):
+    """The number that follows a name in the line about held-out data."""
+    line = next(line for line in out.splitlines() if line.startswith("held out"))
+    return float(line.split(f"{name} ")[1].split(",")[0].rstrip("%"))
+
+
+# What it is for.
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_default_reads_handwritten_digits(capsys, seed):
+    pytest.importorskip("sklearn")
+    status, out, err = run(capsys, "train", "--seed", seed)
+    assert status == 0
+    assert err == ""
+    assert held_out(out, "accuracy") >= 97
+    assert 0 < held_out(out, "loss") < 0.3
+    assert "steps/s" in out
+    assert "of the time in the optimizer" in out
+
+
+def test_classes_in_a_csv_file(capsys, classes_csv):
+    status, out, _ = run(capsys, "train", "--data", classes_csv, "--target", "kind")
+    assert status == 0
+    assert held_out(out, "accuracy") > 85
+    assert "'kind' is one of 2 classes" in out
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp"])
+def test_numbers_in_a_csv_file(capsys, line_csv, model):
+    status, out, _ = run(capsys, "train", "--data", line_csv, "--target", "y", "--model", model)
+    assert status == 0
+    assert held_out(out, "R²") > 0.99
+    assert held_out(out, "mean squared error") < 1.3
+
+
+def test_the_linear_model_finds_the_line(capsys, line_csv, tmp_path):
+    run(capsys, "train", "--data", line_csv, "--target", "y", "--model", "linear", "--out", tmp_path / "run")
+    got = np.load(tmp_path / "run" / "parameters.npz")
+    slope = got["w1"][0, 0] * got["target_std"] / got["feature_std"][0]
+    intercept = got["b1"][0] * got["target_std"] + got["target_mean"] - slope * got["feature_mean"][0]
+    assert_allclose([slope, intercept], [2, 3], atol=0.1)
+
+
+@pytest.mark.parametrize("dataset", ["breast_cancer", "wine", "diabetes"])
+def test_bundled_data_sets(capsys, dataset):
+    pytest.importorskip("sklearn")
+    model = "linear" if dataset == "diabetes" else "softmax"
+    status, out, _ = run(capsys, "train", "--dataset", dataset, "--model", model)
+    assert status == 0
+    assert held_out(out, "R²") > 0.3 if dataset == "diabetes" else held_out(out, "accuracy") > 90
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_optimizer_learns_at_its_default_rate(capsys, classes_csv, name):
+    argv = ["train", "--data", classes_csv, "--target", "kind", "--optimizer", name.upper()]
+    status, out, _ = run(capsys, *argv)
+    assert status == 0
+    assert f"optimizer  {name} like torch" in out
+    assert held_out(out, "accuracy") > 85
+
+
+def test_options_reach_the_optimizer_and_the_model(capsys, classes_csv):
+    status, out, _ = run(
+        capsys, "train", "--data", classes_csv, "--target", "kind", "--hidden", "5,3",
+        "--optimizer", "sgd", "--lr", "0.25", "--momentum", "0.5", "--weight-decay", "0.125",
+        "--like", "keras", "--batch-size", "7", "--epochs", "3", "--seed", "11",
+    )  # fmt: skip
+    assert status == 0
+    assert "mlp 2-5-3-2, 41 parameters" in out
+    assert "SGD like keras, lr 0.25, momentum 0.5, weight_decay 0.125" in out
+    assert "3 epochs, batches of 7, seed 11" in out
+    assert "42 steps in" in out  # 96 rows are 14 batches
+
+
+def test_like_brings_its_defaults(capsys, classes_csv):
+    def lines(*argv):
+        return run(capsys, "train", "--data", classes_csv, "--target", "kind", "--epochs", 1, *argv)[1]
+
+    assert "SGD like torch, lr 0.05\n" in lines("--optimizer", "sgd")
+    assert "SGD like torch, lr 0.001\n" in lines("--optimizer", "sgd", "--like", "torch")
+    assert "SGD like keras, lr 0.01\n" in lines("--optimizer", "sgd", "--like", "keras")
+    assert "AdamW like optax, lr 0.01, weight_decay 0.0001\n" in lines("--like", "optax", "--lr", "0.01")
+
+
+def test_a_batch_may_be_larger_than_the_data(capsys, classes_csv):
+    status, out, _ = run(
+        capsys, "train", "--data", classes_csv, "--target", "kind", "--batch-size", 1000, "--epochs", 2
+    )
+    assert status == 0
+    assert "batches of 96" in out
+    assert "2 steps in" in out
+
+
+# What it writes.
+
+
+def test_history_and_parameters(capsys, classes_csv, tmp_path):
+    out_dir = tmp_path / "new" / "run"
+    status, out, _ = run(capsys, "train", "--data", classes_csv, "--target", "kind", "--epochs", 4, "--out", out_dir)
+    assert status == 0
+    assert sorted(os.listdir(out_dir)) == ["history.csv", "parameters.npz"]
+    assert f"written    {out_dir / 'history.csv'}, {out_dir / 'parameters.npz'}" in out
+    with open(out_dir / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "step", "lr", "train_loss", "held_out_loss", "held_out_accuracy"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert [row["step"] for row in rows] == ["6", "12", "18", "24"]
+    assert {row["lr"] for row in rows} == {"0.001"}
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+    assert f"{float(rows[-1]['held_out_loss']):.4g}" in out
+    assert 100 * float(rows[-1]["held_out_accuracy"]) == pytest.approx(held_out(out, "accuracy"), abs=0.01)
+
+
+def test_the_parameters_predict(capsys, tmp_path):
+    pytest.importorskip("sklearn")
+    status, out, _ = run(capsys, "train", "--out", tmp_path)
+    assert status == 0
+    got = np.load(tmp_path / "parameters.npz", allow_pickle=False)
+    digits = bundled("digits")
+    x = (digits.features - got["feature_mean"]) / got["feature_std"]
+    z = np.maximum(x @ got["w1"] + got["b1"], 0) @ got["w2"] + got["b2"]
+    guess = got["classes"][z.argmax(axis=1)]
+    held = split(digits, classify=True, seed=np.random.default_rng(0).spawn(3)[0]).x_held
+    held_rows = {row.tobytes() for row in held}
+    is_held = [row.tobytes() in held_rows for row in x.astype(np.float32)]
+    assert sum(is_held) == len(held) == 359
+    accuracy = np.mean((guess == digits.target)[is_held])
+    assert 100 * accuracy == pytest.approx(held_out(out, "accuracy"), abs=0.3)  # in float64 a row may flip
+    assert got["feature_names"].tolist() == list(digits.feature_names)
+
+
+def test_equal_arguments_give_equal_bits(capsys, classes_csv, tmp_path):
+    def bits(name, seed):
+        argv = ["train", "--data", classes_csv, "--target", "kind", "--epochs", 5, "--out", tmp_path / name]
+        assert run(capsys, *argv, "--seed", seed)[0] == 0
+        return [(tmp_path / name / file).read_bytes() for file in ("history.csv", "parameters.npz")]
+
+    assert bits("one", 3) == bits("same", 3)
+    for one, other in zip(bits("one", 3), bits("other", 4), strict=True):
+        assert one != other
+
+
+def test_a_second_run_replaces_the_files_of_the_first(capsys, line_csv, tmp_path):
+    argv = ["train", "--data", line_csv, "--target", "y", "--out", tmp_path]
+    run(capsys, *argv, "--model", "mlp", "--epochs", 3)
+    run(capsys, *argv, "--model", "linear", "--epochs", 2)
+    assert "w2" not in np.load(tmp_path / "parameters.npz")
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
+
+
+# What it refuses.
+
+
+BAD_ARGUMENTS = {
+    "lr text": (["--lr", "fast"], "--lr must be a number, got 'fast'"),
+    "lr negative": (["--lr", "-0.1"], "lr must be finite and >= 0, got -0.1"),
+    "lr nan": (["--lr", "nan"], "lr must be finite and >= 0, got nan"),
+    "lr missing": (["--lr"], "--lr expected one argument"),
+    "weight decay": (["--weight-decay", "-1"], "weight_decay must be finite and >= 0, got -1.0"),
+    "batch size": (["--batch-size", "0"], "--batch-size must be a whole number >= 1, got '0'"),
+    "epochs": (["--epochs", "1.5"], "--epochs must be a whole number >= 1, got '1.5'"),
+    "seed": (["--seed", "-1"], "--seed must be a whole number >= 0, got '-1'"),
+    "hidden zero": (["--hidden", "0"], "--hidden must be whole numbers from 1 to 16384"),
+    "hidden text": (["--hidden", "8,"], "--hidden must be whole numbers from 1 to 16384"),
+    "model": (["--model", "tree"], "--model must be one of mlp, softmax, linear, got 'tree'"),
+    "optimizer": (["--optimizer", "foo"], "--optimizer must be one of sgd, adagrad,"),
+    "dataset": (["--dataset", "mnist"], "--dataset must be one of digits, breast_cancer, wine, diabetes,"),
+    "unknown option": (["--speed", "9"], "unrecognized arguments: --speed 9"),
+    "abbreviation": (["--opt", "sgd"], "unrecognized arguments: --opt sgd"),
+    "like": (["--like", "jax"], "like must be one of 'torch', 'keras', 'optax' for AdamW, got 'jax'"),
+    "like empty": (["--like", ""], "like must be one of 'torch', 'keras', 'optax' for AdamW, got ''"),
+    "not in keras 2": (["--like", "keras2"], "for AdamW, got 'keras2'"),
+    "optax without lr": (["--like", "optax"], "lr must be given: optax has no default for it in AdamW"),
+    "momentum": (["--momentum", "0.9"], "momentum must not be given with like='torch': AdamW has lr, betas"),
+    "decay": (
+        ["--optimizer", "sgd", "--like", "keras2", "--weight-decay", "1"],
+        "weight_decay must not be given with like='keras2': SGD has lr, momentum, nesterov, decay there",
+    ),
+    "hidden of softmax": (["--model", "softmax", "--hidden", "8"], "--hidden must go with --model mlp"),
+    "linear on text": (["--model", "linear"], "target 'kind' must be numeric for regression, got 'cold'"),
+    "two sources": (["--dataset", "wine"], "not allowed with argument --data"),
+    "no column": (["--target", "colour"], "has no column 'colour'; its columns are 'a', 'kind', 'b'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARGUMENTS)
+def test_bad_arguments_end_in_one_line(capsys, classes_csv, tmp_path, case):
+    argv, message = BAD_ARGUMENTS[case]
+    out = tmp_path / "never"
+    err = fails(capsys, "train", "--data", classes_csv, "--target", "kind", "--out", out, *argv)
+    assert message in err
+    assert not out.exists()
+
+
+def test_a_bad_field_is_named_by_row_and_column(capsys, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b,y\n" + "1,2,3\n" * 6 + "1,oops,3\n")
+    err = fails(capsys, "train", "--data", path, "--target", "y")
+    assert f"{str(path)!r}, row 7 (line 8), column 'b' must be a number, got 'oops'" in err
+
+
+def test_missing_files_and_directories(capsys, tmp_path):
+    assert "No such file" in fails(capsys, "train", "--data", tmp_path / "a.csv", "--target", "y")
+    assert "cannot be read" in fails(capsys, "train", "--data", tmp_path, "--target", "y")
+
+
+def test_data_and_target_go_together(capsys, classes_csv):
+    assert "--target must be given with --data" in fails(capsys, "train", "--data", classes_csv)
+    assert "--target must go with --data" in fails(capsys, "train", "--target", "kind")
+
+
+def test_softmax_on_measurements(capsys, line_csv):
+    err = fails(capsys, "train", "--data", line_csv, "--target", "y", "--model", "softmax")
+    assert "target 'y' must be text or whole numbers to be a class" in err
+
+
+def test_a_message_stays_one_line(capsys, classes_csv):
+    assert r"'k\nind'" in fails(capsys, "train", "--data", classes_csv, "--target", "k\nind")
+    assert "unrecognized arguments: a b" in fails(capsys, "train", "a\nb")
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_out_must_be_a_directory(capsys, classes_csv, tmp_path, below):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    err = fails(capsys, "train", "--data", classes_csv, "--target", "kind", "--out", file / below)
+    assert f"--out must be a directory, but '{file}' is none" in err
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a directory where not even root can write")
+def test_out_must_be_writable(capsys, classes_csv):
+    argv = ["train", "--data", classes_csv, "--target", "kind"]
+    err = fails(capsys, *argv, "--out", "/proc/lrcore-out")
+    assert "--out must be writable, but '/proc' is not" in err
+
+
+def test_a_write_that_fails_leaves_nothing_half_written(capsys, classes_csv, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lrcore.cli.np.savez", full)
+    argv = ["train", "--data", classes_csv, "--target", "kind", "--epochs", 1]
+    err = fails(capsys, *argv, "--out", tmp_path / "run")
+    assert "cannot be written: No space left on device" in err
+    assert os.listdir(tmp_path / "run") == []
+
+
+def test_divergence_names_step_and_rate(capsys, line_csv, tmp_path):
+    argv = ["train", "--data", line_csv, "--target", "y", "--model", "linear", "--optimizer", "sgd"]
+    err = fails(capsys, *argv, "--lr", "1e6", "--out", tmp_path / "run", status=1)
+    assert err.startswith("lrcore: diverged: the ")
+    assert "with lr 1e+06" in err
+    assert 1 <= int(err.split("after step ")[1].split(",")[0]) <= 10
+    assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_leaves_one_line_and_no_file(capsys, classes_csv, tmp_path, monkeypatch):
+    whole_epoch = Trainer.epoch
+
+    def epoch(self, *args):
+        if len(self.history) == 2:
+            raise KeyboardInterrupt
+        return whole_epoch(self, *args)
+
+    monkeypatch.setattr(Trainer, "epoch", epoch)
+    argv = ["train", "--data", classes_csv, "--target", "kind", "--out", tmp_path / "run"]
+    assert fails(capsys, *argv, status=130) == "lrcore: interrupted\n"
+    assert not (tmp_path / "run").exists()
+
+
+# Where it runs.
+
+
+def test_csv_files_need_neither_scikit_learn_nor_tqdm(capsys, classes_csv, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    argv = ["--data", classes_csv, "--target", "kind", "--epochs", 1]
+    assert run(capsys, "train", *argv)[0] == 0
+    assert 'pip install "lrcore[train]"' in fails(capsys, "train")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_progress_bar_on_a_terminal_alone(capsys, classes_csv, monkeypatch):
+    pytest.importorskip("tqdm")
+    argv = ["train", "--data", classes_csv, "--target", "kind", "--epochs", "2"]
+    assert run(capsys, *argv)[2] == ""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert main(argv) == 0
+    assert "0/12 steps" in sys.stderr.getvalue()
+    assert sys.stderr.getvalue().endswith("\r")  # wiped
+
+
+def test_output_that_the_terminal_cannot_encode(classes_csv, line_csv, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert main(["train", "--data", line_csv, "--target", "y", "--epochs", "1"]) == 0
+    sys.stdout.seek(0)
+    assert r"R\xb2 " in sys.stdout.read()
+
+
+@pytest.mark.parametrize("command", ["info", "train --data {} --target kind"])
+def test_nobody_reads_the_output(classes_csv, command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    argv = [sys.executable, "-m", "lrcore", *command.format(classes_csv).split()]
+    done = subprocess.run(argv, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=20)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_info_prints_the_configuration(capsys):
+    lr.show_config()
+    expected = capsys.readouterr().out
+    assert run(capsys, "info") == (0, expected, "")
+    assert lr.__version__ in expected
+
+
+def test_help_and_version(capsys):
+    for argv, expected in (
+        (["--version"], f"lrcore {lr.__version__}\n"),
+        (["--help"], "train"),
+        (["train", "--help"], "--weight-decay"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(argv)
+        assert caught.value.code == 0
+        assert expected in capsys.readouterr().out
+
+
+def test_help_names_every_optimizer(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    words = capsys.readouterr().out.replace(",", " ").split()
+    assert {name.lower() for name in OURS} <= set(words)
+
+
+def test_no_command_prints_help(capsys):
+    status, out, err = run(capsys)
+    assert status == 2
+    assert out == ""
+    assert "usage: lrcore" in err
+    assert "train" in err
+
+
+def test_an_unknown_command(capsys):
+    assert "'trian'" in fails(capsys, "trian")
+
+
+def test_as_a_module_interrupted_by_a_signal(classes_csv, tmp_path):
+    argv = ["train", "--data", classes_csv, "--target", "kind", "--epochs", "1000000"]
+    argv += ["--out", str(tmp_path / "run")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "lrcore", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("run "):
+                break
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err == "lrcore: interrupted\n"
+    assert not (tmp_path / "run").exists()
