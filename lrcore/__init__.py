@@ -5,7 +5,7 @@ every machine. ``import lrcore as lr``; begin with :class:`lr.AdamW`, :class:`lr
 :func:`lr.minimize`.
 """
 
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING, Any
 
 from lrcore.averages import MovingAverage, ewma
 from lrcore.base import Optimizer, ParameterGroup, StepReport
@@ -16,6 +16,11 @@ from lrcore.kernels import show_config
 from lrcore.minimize import History, Iteration, minimize
 from lrcore.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RMSprop
 from lrcore.pool import get_num_threads, set_num_threads, threads
+
+if TYPE_CHECKING:
+    from lrcore import schedules
+
+__version__ = "0.1.0"
 
 __all__ = [
     "SGD",
@@ -44,7 +49,16 @@ __all__ = [
     "find_weight_decay",
     "get_num_threads",
     "minimize",
+    "schedules",
     "set_num_threads",
     "show_config",
     "threads",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "schedules":  # loaded when first asked for, so that importing lrcore stays quick
+        from importlib import import_module
+
+        return import_module("lrcore.schedules")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

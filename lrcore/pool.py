@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 _pool: Any = import_module("lrcore._pool") if find_spec("lrcore._pool") is not None else None
@@ -58,15 +57,19 @@ def _allowed() -> int:
     return min(n, _quota())
 
 
-def _quota(root: Path = Path("/sys/fs/cgroup")) -> int:
+def _quota(root: str = "/sys/fs/cgroup") -> int:
     """Processors' worth of time that the cgroup grants, at least 1; a large number without a quota."""
+
+    def read(name: str) -> list[str]:
+        with open(os.path.join(root, name), encoding="ascii") as file:
+            return file.read().split()
+
     try:
-        limit, period = (root / "cpu.max").read_text().split()
+        limit, period = read("cpu.max")
     except (OSError, ValueError):
         try:
-            limit = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
-        except OSError:
+            (limit,), (period,) = read("cpu/cpu.cfs_quota_us"), read("cpu/cpu.cfs_period_us")
+        except (OSError, ValueError):
             return 1 << 16
     return max(1, math.ceil(int(limit) / int(period))) if limit.isdecimal() else 1 << 16
 
