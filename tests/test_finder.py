@@ -23,6 +23,15 @@ def bowl(w):
     return float(CURVATURES @ w**2) / 2, CURVATURES * w
 
 
+def test_every_public_name_is_there():
+    assert {"find_lr", "coarse_lr", "find_weight_decay"} <= set(lr.__all__)
+    for name in lr.__all__:
+        assert getattr(lr, name) is not None
+    assert lr.find_lr is finder.find_lr
+    with pytest.raises(AttributeError, match="module 'lrcore' has no attribute 'find_rate'"):
+        lr.find_rate  # noqa: B018
+
+
 # The curve.
 
 
