@@ -389,6 +389,34 @@ def test_a_run_resumed_from_its_state_has_the_same_bits(stop):
     np.testing.assert_equal(early_2.state_dict(), early.state_dict())
 
 
+@pytest.mark.parametrize("stop", range(0, 30, 3))
+def test_warmup_cosine_plateau_averages_and_clipping_go_on_from_any_step(stop):
+    def make():
+        w = np.linspace(-1, 1, 7, dtype=np.float32)
+        decay = lr.schedules.CosineDecay(0.1, 30).with_warmup(5)
+        plateau = lr.ReduceOnPlateau(decay, patience=2, threshold=0.05)
+        return w, plateau, lr.AdamW(w, lr=plateau, ema=0.9, clip_norm=0.5)
+
+    def train(w, plateau, opt, steps):
+        for _ in range(steps):
+            opt.step(2 * w)
+            plateau.update(float(w @ w))
+
+    w, plateau, opt = make()
+    train(w, plateau, opt, 30)
+    assert plateau.scale < 1
+    begun, plateau_1, opt_1 = make()
+    train(begun, plateau_1, opt_1, stop)
+    resumed, plateau_2, opt_2 = make()
+    resumed[:] = begun
+    opt_2.load_state_dict(opt_1.state_dict())
+    plateau_2.load_state_dict(json.loads(json.dumps(plateau_1.state_dict())))
+    train(resumed, plateau_2, opt_2, 30 - stop)
+    assert resumed.tobytes() == w.tobytes()
+    assert opt_2.averages.tobytes() == opt.averages.tobytes()
+    assert plateau_2(30) == plateau(30)
+
+
 # Bad arguments.
 
 
