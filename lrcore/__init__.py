@@ -16,6 +16,9 @@ from lrcore.pool import get_num_threads, set_num_threads, threads
 
 if TYPE_CHECKING:
     from lrcore import schedules
+    from lrcore.averages import MovingAverage, ewma
+    from lrcore.control import EarlyStopping, ReduceOnPlateau
+    from lrcore.finder import CoarseLr, LrFinding, WeightDecayFinding, coarse_lr, find_lr, find_weight_decay
 
 __version__ = "0.1.0"
 
@@ -26,14 +29,24 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "CoarseLr",
+    "EarlyStopping",
     "History",
     "Iteration",
+    "LrFinding",
+    "MovingAverage",
     "NAdam",
     "Optimizer",
     "ParameterBuffer",
     "ParameterGroup",
     "RMSprop",
+    "ReduceOnPlateau",
     "StepReport",
+    "WeightDecayFinding",
+    "coarse_lr",
+    "ewma",
+    "find_lr",
+    "find_weight_decay",
     "get_num_threads",
     "minimize",
     "schedules",
@@ -43,9 +56,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "schedules":  # loaded when first asked for, so that importing lrcore stays quick
-        from importlib import import_module
+# Modules loaded when first asked for, so that importing lrcore stays quick.
+_LATER = {
+    "averages": ("MovingAverage", "ewma"),
+    "control": ("EarlyStopping", "ReduceOnPlateau"),
+    "finder": ("CoarseLr", "LrFinding", "WeightDecayFinding", "coarse_lr", "find_lr", "find_weight_decay"),
+    "schedules": (),
+}
 
-        return import_module("lrcore.schedules")
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name == module or name in names:
+            from importlib import import_module
+
+            loaded = import_module(f"lrcore.{module}")
+            return loaded if name == module else getattr(loaded, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

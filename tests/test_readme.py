@@ -24,3 +24,7 @@ def test_readme():
     assert (report.step, float(f"{report.lr:.2g}"), report.applied) == (520, 9.9e-7, True)
     assert names["history"].ended == "diverged"
     assert repr(names["history"].message) in text
+    assert abs(names["w"][0] + 1) < 1e-6
+    assert names["early"].best < 1e-12
+    found = names["found"]
+    assert 0 < found.valley <= found.steepest < found.minimum
