@@ -22,6 +22,7 @@ from lrcore.control import EarlyStopping, ReduceOnPlateau
 from lrcore.finder import LrFinding
 from lrcore.kernels import show_config
 from lrcore.models import CrossEntropy, Network, SquaredError
+from lrcore.schedules import Schedule, parse
 from lrcore.training import DivergedError, Epoch, Trainer
 
 _MODELS = ("mlp", "softmax", "linear")
@@ -40,6 +41,7 @@ examples:
   lrcore train
   lrcore train --optimizer sgd --momentum 0.9 --epochs 20
   lrcore train --dataset diabetes --model linear --out run
+  lrcore train --schedule "cosine(2e-3, 4000).with_warmup(100)"
   lrcore train --epochs 100 --reduce-on-plateau 5 --early-stop 15
   lrcore train --data houses.csv --target price
 
@@ -138,9 +140,14 @@ def _add_train(commands: Any) -> None:
     _add_data_and_model(train)
     group = _add_optimizer(train)
     rates = ", ".join(f"{rate} for {name.lower()}" for name, rate in _RATES.items())
-    group.add_argument(
+    rate = group.add_mutually_exclusive_group()
+    rate.add_argument(
         "--lr", metavar="RATE", type=_real,
         help=f"learning rate (default: the library's; without --like, {rates})",
+    )  # fmt: skip
+    rate.add_argument(
+        "--schedule", metavar="TEXT", type=_schedule,
+        help="learning rate by step: 'cosine(1e-3, 4000).with_warmup(100)', or what a schedule prints",
     )  # fmt: skip
     group = _add_run(train)
     group.add_argument(
@@ -228,6 +235,13 @@ def _real(text: str) -> float:
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
 
 
+def _schedule(text: str) -> Schedule:
+    try:
+        return parse(text)
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"cannot be read: {error}") from error
+
+
 def _whole(least: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
@@ -257,7 +271,15 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.early_stop:
         early = EarlyStopping(arguments.early_stop)
     epochs = arguments.epochs or math.ceil(_STEPS / trainer.steps_per_epoch)
-    _print_setting(table, trainer, arguments.model, f", lr {trainer.optimizer.lr:g}")
+    if arguments.schedule:
+        rates = arguments.schedule(np.arange(epochs * trainer.steps_per_epoch))
+        wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
+        if wrong.size:
+            raise _UsageError(
+                f"--schedule must be finite and >= 0 at every step, got {rates[wrong[0]]:g} at step {wrong[0]}"
+            )
+    rate = repr(arguments.schedule) if arguments.schedule else f"{trainer.optimizer.lr:g}"
+    _print_setting(table, trainer, arguments.model, f", lr {rate}")
     _say(f"run        {epochs:,} epochs, batches of {trainer.batch_size:,}, seed {arguments.seed}")
     shown = _run(trainer, epochs, plateau, early)
     _print_results(trainer, shown)
@@ -297,12 +319,12 @@ def _hidden(arguments: argparse.Namespace) -> tuple[int, ...]:
 
 def _optimizer(arguments: argparse.Namespace, network: Network) -> base.Optimizer:
     given = {
-        "lr": arguments.lr,
+        "lr": arguments.schedule or arguments.lr,
         "weight_decay": arguments.weight_decay,
         "momentum": arguments.momentum,
     }
     cls = arguments.optimizer
-    if arguments.like is None and arguments.lr is None:
+    if arguments.like is None and given["lr"] is None:
         given["lr"] = _RATES.get(cls.__name__)
     # As a group's own, so that what an optimizer does not have is refused by lrcore and not by Python.
     group = {"params": network.params} | {name: value for name, value in given.items() if value is not None}
@@ -433,7 +455,7 @@ def _add_find_lr(commands: Any) -> None:
         description="Try rates from low to high, one batch each, and suggest some for lrcore train --lr.",
         allow_abbrev=False,
     )
-    find.set_defaults(run=_find_lr, lr=_LOW)  # a rate, because some optimizers have no default
+    find.set_defaults(run=_find_lr, lr=_LOW, schedule=None)  # a rate, because some optimizers have no default
     _add_data_and_model(find)
     _add_optimizer(find)
     group = _add_run(find)

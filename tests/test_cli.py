@@ -532,3 +532,30 @@ def test_as_a_module_interrupted_by_a_signal(classes_csv, tmp_path):
     assert process.returncode == 130
     assert err == "lrcore: interrupted\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_schedule_sets_the_rate_of_every_step(capsys, tmp_path):
+    argv = ("train", "--dataset", "wine", "--epochs", 3, "--batch-size", 50, "--out", tmp_path)
+    status, out, _ = run(capsys, *argv, "--schedule", "linear(0.1, 0.01, 9)")
+    assert status == 0
+    assert "lr Linear(initial=0.1, final=0.01, steps=9)" in out
+    with open(tmp_path / "history.csv", encoding="utf-8") as file:
+        rates = [float(row["lr"]) for row in csv.DictReader(file)]
+    assert len(rates) == 3
+    assert 0.1 > rates[0] > rates[1] > rates[2] >= 0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cosine(2e-3, 4000", "--schedule cannot be read: schedule, position 17: expected ',', got the end"),
+        ("cosine(0.1, 0)", "steps must be >= 1, got 0"),
+        ("__import__('os')", "--schedule cannot be read: schedule, position 0"),
+        ("linear(0.1, -0.1, 10)", "--schedule must be finite and >= 0 at every step, got -0.02 at step 6"),
+    ],
+)
+def test_a_wrong_schedule_is_refused_in_one_line(capsys, text, message):
+    status, _, err = run(capsys, "train", "--dataset", "wine", "--schedule", text)
+    assert status == 2
+    assert message in err
+    assert err.count("\n") == 1
