@@ -307,16 +307,17 @@ class Optimizer:
             checks.flag("zero_grad", zero_grad)
             step = self._t
             t = step + 1
-            resolved = []
             rates = []
             coefficients = []
+            scalars = []
             for group in self.param_groups:
                 h = group.at(step)
                 lr = self._rate(h, step)
                 l2, keep = self._decay(h, lr)
-                resolved.append((group, h))
                 rates.append(lr)
                 coefficients.append((l2, keep, *self._coefficients(group, h, t, lr)))
+                if group.scalars:
+                    scalars.append((group.scalars, self._advance(group, h, t)))
             if by_name not in self._sweeps:
                 self._sweeps[by_name] = self._make_sweep(by_name)
             sweep = self._sweeps[by_name]
@@ -332,7 +333,6 @@ class Optimizer:
                 if self._clip_norm is not None:
                     factor *= self._clip_factor(norm, self._clip_norm)
             ema = self._ema_at(t)
-            scalars = [(group.scalars, self._advance(group, h, t)) for group, h in resolved if group.scalars]
             before = sweep.steps
             try:
                 # An interrupt may arrive between any two lines; the sweep's own count tells what was done.
