@@ -18,7 +18,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     session = getattr(terminalreporter.config, "_benchmarksession", None)
     medians: dict[str, dict[str, float]] = defaultdict(dict)
     for bench in session.benchmarks if session else ():
-        if bench.group and bench.stats.rounds:
+        if bench.group and bench.stats.rounds and "build" in bench.params:
             medians[bench.group][bench.params["build"]] = bench.stats.median
     rows = {group: row for group, row in medians.items() if "reference" in row and len(row) > 1}
     if not rows:

@@ -88,7 +88,7 @@ class Case:
     def _arrays(self, seed: int) -> list[Array]:
         few = np.random.default_rng(seed).standard_normal(1 << 20, dtype=np.float64).astype(self.dtype)
         few[np.abs(few) < 1e-3] = 1e-3
-        return [np.resize(few, shape) for shape in self.shapes]
+        return [np.resize(few[: math.prod(shape)], shape) for shape in self.shapes]
 
     def tiny(self) -> Case:
         """The same with tensors of a few elements: whether it works, not how fast."""
@@ -265,5 +265,7 @@ def chosen(names: Sequence[str]) -> list[Case]:
         elif name in CASES:
             found[name] = CASES[name]
         else:
-            raise ValueError(f"case must be one of {', '.join(GROUPS)} or {', '.join(CASES)}, got {name!r}")
+            raise ValueError(
+                f"case must be one of {', '.join(GROUPS)}, or a case of theirs (lrcore bench --list), got {name!r}"
+            )
     return list(found.values())

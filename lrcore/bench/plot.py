@@ -67,6 +67,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
         if found
     ]
     figure = figure_of(figsize=(6.2 * len(panels), 5.6), layout="constrained", dpi=150)
+    figure.get_layout_engine().set(wspace=0.06)
     for k, (found, title, label, scale) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), k + 1)
         _panel(axes, found, title, label, scale)
@@ -93,6 +94,9 @@ def _panel(axes: Any, found: Curves, title: str, label: str, scale: int) -> None
     ticks = sorted({x for points in found.values() for x, _ in points})
     axes.set_xticks(ticks, [_count(x) for x in ticks])
     axes.minorticks_off()
+    seconds = [y for points in found.values() for _, y in points]
+    if max(seconds) < 1000 * min(seconds):
+        axes.yaxis.set_major_locator(import_module("matplotlib.ticker").LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(lambda value, _: _seconds(value))
     axes.grid(True, which="major", color="#e4e4e4", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
