@@ -38,7 +38,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def made(case: Case, implementation: str) -> Iterator[implementations.Implementation]:
-    reason = implementations.missing(implementations.kind(implementation))
+    reason = implementations.missing(implementation, case)
     if reason:
         pytest.skip(reason)
     try:

@@ -169,10 +169,15 @@ def test_command(tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str],
         assert rows["lrcore buffer"]["of_floor"]["median"] > 0
 
 
-def test_a_peer_that_is_missing_is_skipped_with_the_reason(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(implementations.DeepSpeed, "package", "no_such_package")
-    assert implementations.missing(implementations.DeepSpeed) == "no_such_package is not installed"
-    assert worker._prepare("DeepSpeed", CASES["1Ki"].tiny(), 1)[1] == {"skipped": "no_such_package is not installed"}
+def test_what_is_not_installed_is_a_reason_to_skip(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(implementations, "find_spec", lambda package: None)
+    for name, case, package in (
+        ("DeepSpeed", "1Ki", "deepspeed"),
+        ("torch fused, 1 thread", "threads-1Mi", "torch"),
+        ("lrcore buffer", "torch-512-128", "torch"),
+    ):
+        assert worker._prepare(name, CASES[case].tiny(), 1) == (None, {"skipped": f"{package} is not installed"})
+    assert implementations.missing("lrcore buffer", CASES["numpy-512-128"]) is None
 
 
 def test_a_worker_that_dies_is_skipped_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,10 +67,11 @@ def putting_back(arrays: list[Array]) -> Callable[[], None]:
     return put_back
 
 
-def missing(kind: type[Implementation]) -> str | None:
-    """Why this implementation cannot take part here, if that is known."""
-    if kind.package is not None and find_spec(kind.package) is None:
-        return f"{kind.package} is not installed"
+def missing(name: str, case: Case) -> str | None:
+    """What this implementation needs in this case and is not installed here, as a reason to skip it."""
+    for package in (kind(name).package, "torch" if case.work == "torch" else None):
+        if package is not None and find_spec(package) is None:
+            return f"{package} is not installed"
     return None
 
 

@@ -87,14 +87,13 @@ def rest(longest: float = 0.5) -> None:
 
 def _prepare(name: str, case: Case, threads: int) -> tuple[Turns | None, dict[str, str]]:
     """The implementation, if it is here and right, and what to tell of it."""
-    kind = implementations.kind(name)
-    reason = implementations.missing(kind)
+    reason = implementations.missing(name, case)
     if reason:
         return None, {"skipped": reason}
     try:
         turns = Turns(name, case, threads)
     except ArithmeticError as error:
-        return None, {"wrong" if kind.exact else "skipped": str(error)}
+        return None, {"wrong" if implementations.kind(name).exact else "skipped": str(error)}
     except Exception as error:
         return None, {"skipped": f"{type(error).__name__}: {error}"}
     return turns, {}
