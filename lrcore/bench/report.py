@@ -138,7 +138,7 @@ def table(told: dict[str, Any]) -> str:
             cells["in turn over sum"] = ratio(row["over_sum"])
         lines.append([row["name"], *(cells.get(key, "") for key in head)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    moved = f"a step moves {told['traffic'] / 1e6:,.3g} MB"
+    moved = f"a step moves {told['traffic'] / 1e6:,.1f} MB"
     return "\n".join(
         (
             f"{told['case']}: {told['title']} ({told['optimizer']}, {told['dtype']}; {moved})",
