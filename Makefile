@@ -38,9 +38,14 @@ $(MADE):
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	touch $@
 
-# The extra of the same name, installed in place: an editable install finds the compiled kernels.
-$(VENV)/train $(VENV)/test $(VENV)/bench $(VENV)/peers $(VENV)/lint: $(VENV)/%: $(MADE) $(SOURCES)
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+# An editable install finds the compiled kernels, wherever Python is started.
+$(VENV)/built: $(MADE) $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+# What the extra of the same name needs.
+$(VENV)/train $(VENV)/test $(VENV)/bench $(VENV)/peers $(VENV)/lint: $(VENV)/%: $(VENV)/built
+	$(BIN)/python -m pip install --quiet 'lrcore[$*]'
 	touch $@
 
 # Of torch, the build for CPUs alone, which is a tenth of the size.

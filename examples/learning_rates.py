@@ -38,8 +38,9 @@ def too_small():
 
 
 def falling_rate():
-    """The rate is any function of the step: here it falls by a hundredth every ten steps."""
-    return descend(center=1, start=5, rate=lambda step: 0.1 * 0.99 ** (step // 10), steps=14)
+    """The rate may follow a schedule: here it falls by a hundredth every ten steps."""
+    schedule = lr.schedules.ExponentialDecay(0.1, decay_rate=0.99, decay_steps=10, staircase=True)
+    return descend(center=1, start=5, rate=schedule, steps=14)
 
 
 def in_double():

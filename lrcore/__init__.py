@@ -5,7 +5,7 @@ every machine. ``import lrcore as lr``; begin with :class:`lr.AdamW`, :class:`lr
 :func:`lr.minimize`.
 """
 
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING, Any
 
 from lrcore.base import Optimizer, ParameterGroup, StepReport
 from lrcore.buffer import ParameterBuffer
@@ -14,6 +14,14 @@ from lrcore.minimize import History, Iteration, minimize
 from lrcore.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RMSprop
 from lrcore.pool import get_num_threads, set_num_threads, threads
 
+if TYPE_CHECKING:
+    from lrcore import schedules
+    from lrcore.averages import MovingAverage, ewma
+    from lrcore.control import EarlyStopping, ReduceOnPlateau
+    from lrcore.finder import CoarseLr, LrFinding, WeightDecayFinding, coarse_lr, find_lr, find_weight_decay
+
+__version__ = "0.1.0"
+
 __all__ = [
     "SGD",
     "Adadelta",
@@ -21,17 +29,47 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "CoarseLr",
+    "EarlyStopping",
     "History",
     "Iteration",
+    "LrFinding",
+    "MovingAverage",
     "NAdam",
     "Optimizer",
     "ParameterBuffer",
     "ParameterGroup",
     "RMSprop",
+    "ReduceOnPlateau",
     "StepReport",
+    "WeightDecayFinding",
+    "coarse_lr",
+    "ewma",
+    "find_lr",
+    "find_weight_decay",
     "get_num_threads",
     "minimize",
+    "schedules",
     "set_num_threads",
     "show_config",
     "threads",
 ]
+
+
+# Modules loaded when first asked for, so that importing lrcore stays quick.
+_LATER = {
+    "averages": ("MovingAverage", "ewma"),
+    "control": ("EarlyStopping", "ReduceOnPlateau"),
+    "finder": ("CoarseLr", "LrFinding", "WeightDecayFinding", "coarse_lr", "find_lr", "find_weight_decay"),
+    "schedules": (),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name == module or name in names:
+            from importlib import import_module
+
+            loaded = import_module(f"lrcore.{module}")
+            return loaded if name == module else getattr(loaded, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
 
 import numpy as np
 
-from lrcore import hyperparameters, kernels, reference, structure
+from lrcore import checks, hyperparameters, kernels, reference, structure
 from lrcore.buffer import staggered
 from lrcore.hyperparameters import Number
 from lrcore.structure import Array, Parameters, Structure
@@ -180,7 +180,7 @@ class Optimizer:
                 raise TypeError(f"{missing[0]} must be given: {like} has no default for it in {name}")
             self.param_groups.append(ParameterGroup(parameters, hyper, type(self), like))
         self._ema = None if ema is None else hyperparameters.number("ema", ema)
-        self._ema_warmup = hyperparameters.flag("ema_warmup", ema_warmup)
+        self._ema_warmup = checks.flag("ema_warmup", ema_warmup)
         self._clip_norm = None if clip_norm is None else hyperparameters.number("clip_norm", clip_norm)
         self._clip_value = math.inf if clip_value is None else hyperparameters.number("clip_value", clip_value)
         if on_nonfinite not in ("propagate", "skip", "raise"):
@@ -304,19 +304,20 @@ class Optimizer:
         try:
             gathered, by_name = structure.gather(self._parameters, grads, self._grouped)
             factor = 1.0 if grad_scale == 1.0 else 1.0 / hyperparameters.number("grad_scale", grad_scale)
-            hyperparameters.flag("zero_grad", zero_grad)
+            checks.flag("zero_grad", zero_grad)
             step = self._t
             t = step + 1
-            resolved = []
             rates = []
             coefficients = []
+            scalars = []
             for group in self.param_groups:
                 h = group.at(step)
                 lr = self._rate(h, step)
                 l2, keep = self._decay(h, lr)
-                resolved.append((group, h))
                 rates.append(lr)
                 coefficients.append((l2, keep, *self._coefficients(group, h, t, lr)))
+                if group.scalars:
+                    scalars.append((group.scalars, self._advance(group, h, t)))
             if by_name not in self._sweeps:
                 self._sweeps[by_name] = self._make_sweep(by_name)
             sweep = self._sweeps[by_name]
@@ -332,7 +333,6 @@ class Optimizer:
                 if self._clip_norm is not None:
                     factor *= self._clip_factor(norm, self._clip_norm)
             ema = self._ema_at(t)
-            scalars = [(group.scalars, self._advance(group, h, t)) for group, h in resolved if group.scalars]
             before = sweep.steps
             try:
                 # An interrupt may arrive between any two lines; the sweep's own count tells what was done.

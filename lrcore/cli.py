@@ -1,4 +1,4 @@
-"""The command line: ``lrcore train``, ``lrcore bench`` and ``lrcore info``."""
+"""The command line: ``lrcore train``, ``lrcore find-lr``, ``lrcore bench`` and ``lrcore info``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from lrcore import __version__, base, data
+from lrcore.control import EarlyStopping, ReduceOnPlateau
+from lrcore.finder import LrFinding
 from lrcore.kernels import show_config
 from lrcore.models import CrossEntropy, Network, SquaredError
 from lrcore.pool import get_num_threads
+from lrcore.schedules import Schedule, parse
 from lrcore.training import DivergedError, Epoch, Trainer
 
 _MODELS = ("mlp", "softmax", "linear")
@@ -29,6 +32,9 @@ _BATCH_SIZE = 16
 _STEPS = 4000  # that training takes at least, unless --epochs says otherwise
 _RATES = {"SGD": 0.05}  # without --lr and --like; torch's 1e-3 needs momentum or patience
 _WIDEST = 16384
+_PATIENCE = 10  # epochs, where an option comes without a number
+_LOW, _HIGH, _TRIALS = 1e-7, 10.0, 100  # of find-lr
+_TABLE = 12  # lines that it prints
 
 _DESCRIPTION = "lrcore: exact, compiled optimizer steps on a CPU."
 _TRAIN_EPILOG = """\
@@ -36,6 +42,8 @@ examples:
   lrcore train
   lrcore train --optimizer sgd --momentum 0.9 --epochs 20
   lrcore train --dataset diabetes --model linear --out run
+  lrcore train --schedule "cosine(2e-3, 4000).with_warmup(100)"
+  lrcore train --epochs 100 --reduce-on-plateau 5 --early-stop 15
   lrcore train --data houses.csv --target price
 
 A fifth of the rows is held out. Features are standardised. Equal arguments give equal results.
@@ -116,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_train(commands)
+    _add_find_lr(commands)
     _add_bench(commands)
     _add_info(commands)
     return parser
@@ -198,9 +207,40 @@ def _add_train(commands: Any) -> None:
         allow_abbrev=False,
     )
     train.set_defaults(run=_train)
-    known = {name.lower(): cls for name, cls in base.registered().items()}
+    _add_data_and_model(train)
+    group = _add_optimizer(train)
+    rates = ", ".join(f"{rate} for {name.lower()}" for name, rate in _RATES.items())
+    rate = group.add_mutually_exclusive_group()
+    rate.add_argument(
+        "--lr", metavar="RATE", type=_real,
+        help=f"learning rate (default: the library's; without --like, {rates})",
+    )  # fmt: skip
+    rate.add_argument(
+        "--schedule", metavar="TEXT", type=_schedule,
+        help="learning rate by step: 'cosine(1e-3, 4000).with_warmup(100)', or what a schedule prints",
+    )  # fmt: skip
+    group = _add_run(train)
+    group.add_argument(
+        "--epochs", metavar="N", type=_whole(1),
+        help=f"times through the data (default: enough for {_STEPS:,} steps)",
+    )  # fmt: skip
+    group.add_argument("--out", metavar="DIR", type=Path, help="write DIR/history.csv and DIR/parameters.npz")
 
-    group = train.add_argument_group("data")
+    group = train.add_argument_group("control, by the held-out loss")
+    group.add_argument(
+        "--reduce-on-plateau", metavar="N", type=_whole(1), nargs="?", const=_PATIENCE,
+        help="halve the rate after N epochs in a row without improvement, ten times, then stop "
+        f"(without N: {_PATIENCE})",
+    )  # fmt: skip
+    group.add_argument(
+        "--early-stop", metavar="N", type=_whole(1), nargs="?", const=_PATIENCE,
+        help="stop after N epochs in a row without improvement; the parameters of the best epoch are kept "
+        f"(without N: {_PATIENCE})",
+    )  # fmt: skip
+
+
+def _add_data_and_model(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
     source = group.add_mutually_exclusive_group()
     source.add_argument("--data", metavar="FILE", help="CSV file: a line of names, then rows of numbers")
     source.add_argument(
@@ -209,7 +249,7 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     group.add_argument("--target", metavar="COLUMN", help="column of FILE to predict; a class may be text")
 
-    group = train.add_argument_group("model")
+    group = parser.add_argument_group("model")
     group.add_argument(
         "--model", metavar="NAME", type=_one_of({name: name for name in _MODELS}), default="mlp",
         help="mlp (classes or numbers, as the target is), softmax (classes), linear (numbers) (default: mlp)",
@@ -219,15 +259,13 @@ def _add_train(commands: Any) -> None:
         help=f"units of the mlp's hidden layers (default: {','.join(map(str, _HIDDEN))})",
     )  # fmt: skip
 
-    group = train.add_argument_group("optimizer")
+
+def _add_optimizer(parser: argparse.ArgumentParser) -> Any:
+    known = {name.lower(): cls for name, cls in base.registered().items()}
+    group = parser.add_argument_group("optimizer")
     group.add_argument(
         "--optimizer", metavar="NAME", type=_one_of(known), default="adamw",
         help=f"{', '.join(known)} (default: adamw)",
-    )  # fmt: skip
-    rates = ", ".join(f"{rate} for {name.lower()}" for name, rate in _RATES.items())
-    group.add_argument(
-        "--lr", metavar="RATE", type=_real,
-        help=f"learning rate (default: the library's; without --like, {rates})",
     )  # fmt: skip
     group.add_argument(
         "--like", metavar="LIBRARY",
@@ -235,21 +273,20 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     group.add_argument("--weight-decay", metavar="X", type=_real, help="default: the library's")
     group.add_argument("--momentum", metavar="X", type=_real, help="default: the library's")
+    return group
 
-    group = train.add_argument_group("run")
+
+def _add_run(parser: argparse.ArgumentParser) -> Any:
+    group = parser.add_argument_group("run")
     group.add_argument(
         "--batch-size", metavar="N", type=_whole(1), default=_BATCH_SIZE,
         help=f"rows a step (default: {_BATCH_SIZE})",
     )  # fmt: skip
     group.add_argument(
-        "--epochs", metavar="N", type=_whole(1),
-        help=f"times through the data (default: enough for {_STEPS:,} steps)",
-    )  # fmt: skip
-    group.add_argument(
         "--seed", metavar="N", type=_whole(0), default=0,
         help="of the held-out rows, the initial weights and the order of the batches (default: 0)",
     )  # fmt: skip
-    group.add_argument("--out", metavar="DIR", type=Path, help="write DIR/history.csv and DIR/parameters.npz")
+    return group
 
 
 def _one_of(choices: dict[str, Any]) -> Callable[[str], Any]:
@@ -266,6 +303,13 @@ def _real(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+
+
+def _schedule(text: str) -> Schedule:
+    try:
+        return parse(text)
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"cannot be read: {error}") from error
 
 
 def _whole(least: int) -> Callable[[str], int]:
@@ -287,23 +331,42 @@ def _widths(text: str) -> tuple[int, ...]:
 
 
 def _train(arguments: argparse.Namespace) -> None:
+    table, trainer = _prepare(arguments)
+    if arguments.out:
+        _check_writable(arguments.out)
+    group = trainer.optimizer.param_groups[0]
+    plateau = early = None
+    if arguments.reduce_on_plateau:
+        group["lr"] = plateau = ReduceOnPlateau(group["lr"], patience=arguments.reduce_on_plateau)
+    if arguments.early_stop:
+        early = EarlyStopping(arguments.early_stop)
+    epochs = arguments.epochs or math.ceil(_STEPS / trainer.steps_per_epoch)
+    if arguments.schedule:
+        rates = arguments.schedule(np.arange(epochs * trainer.steps_per_epoch))
+        wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
+        if wrong.size:
+            raise _UsageError(
+                f"--schedule must be finite and >= 0 at every step, got {rates[wrong[0]]:g} at step {wrong[0]}"
+            )
+    rate = repr(arguments.schedule) if arguments.schedule else f"{trainer.optimizer.lr:g}"
+    _print_setting(table, trainer, arguments.model, f", lr {rate}")
+    _say(f"run        {epochs:,} epochs, batches of {trainer.batch_size:,}, seed {arguments.seed}")
+    shown = _run(trainer, epochs, plateau, early)
+    _print_results(trainer, shown)
+    if arguments.out:
+        _save(arguments.out, trainer, table)
+
+
+def _prepare(arguments: argparse.Namespace) -> tuple[data.Table, Trainer]:
     table = _table(arguments)
     classify = arguments.model == "softmax" or (arguments.model == "mlp" and table.has_classes)
     split_rng, weights_rng, order_rng = np.random.default_rng(arguments.seed).spawn(3)
     split = data.split(table, classify, split_rng)
-    if arguments.out:
-        _check_writable(arguments.out)
     outputs = 1 if split.classes is None else len(split.classes)
     loss = SquaredError() if split.classes is None else CrossEntropy()
     network = Network((split.x.shape[1], *_hidden(arguments), outputs), loss, weights_rng)
     optimizer = _optimizer(arguments, network)
-    trainer = Trainer(network, optimizer, split, min(arguments.batch_size, len(split.y)), order_rng)
-    epochs = arguments.epochs or math.ceil(_STEPS / trainer.steps_per_epoch)
-    _print_setting(table, trainer, arguments.model, epochs, arguments.seed)
-    _run(trainer, epochs)
-    _print_results(trainer)
-    if arguments.out:
-        _save(arguments.out, trainer, table)
+    return table, Trainer(network, optimizer, split, min(arguments.batch_size, len(split.y)), order_rng)
 
 
 def _table(arguments: argparse.Namespace) -> data.Table:
@@ -326,12 +389,12 @@ def _hidden(arguments: argparse.Namespace) -> tuple[int, ...]:
 
 def _optimizer(arguments: argparse.Namespace, network: Network) -> base.Optimizer:
     given = {
-        "lr": arguments.lr,
+        "lr": arguments.schedule or arguments.lr,
         "weight_decay": arguments.weight_decay,
         "momentum": arguments.momentum,
     }
     cls = arguments.optimizer
-    if arguments.like is None and arguments.lr is None:
+    if arguments.like is None and given["lr"] is None:
         given["lr"] = _RATES.get(cls.__name__)
     # As a group's own, so that what an optimizer does not have is refused by lrcore and not by Python.
     group = {"params": network.params} | {name: value for name, value in given.items() if value is not None}
@@ -343,7 +406,7 @@ def _optimizer(arguments: argparse.Namespace, network: Network) -> base.Optimize
     return made
 
 
-def _print_setting(table: data.Table, trainer: Trainer, model: str, epochs: int, seed: int) -> None:
+def _print_setting(table: data.Table, trainer: Trainer, model: str, rate: str) -> None:
     split, network, optimizer = trainer.data, trainer.network, trainer.optimizer
     kind = "a number" if split.classes is None else f"one of {len(split.classes)} classes"
     _say(
@@ -353,16 +416,30 @@ def _print_setting(table: data.Table, trainer: Trainer, model: str, epochs: int,
     _say(f"model      {model} {'-'.join(map(str, network.sizes))}, {network.params.flat.size:,} parameters")
     group = optimizer.param_groups[0]
     hyper = [f", {name} {group[name]:g}" for name in ("momentum", "weight_decay") if group.get(name)]
-    _say(f"optimizer  {type(optimizer).__name__} like {optimizer.like}, lr {optimizer.lr:g}{''.join(hyper)}")
-    _say(f"run        {epochs:,} epochs, batches of {trainer.batch_size:,}, seed {seed}")
+    _say(f"optimizer  {type(optimizer).__name__} like {optimizer.like}{rate}{''.join(hyper)}")
 
 
-def _run(trainer: Trainer, epochs: int) -> None:
+def _run(trainer: Trainer, epochs: int, plateau: ReduceOnPlateau | None, early: EarlyStopping | None) -> Epoch:
+    """Train; returns the record of the epoch whose parameters are kept."""
+    stop = ""
     with _progress_bar(epochs * trainer.steps_per_epoch) as bar:
         for _ in range(epochs):
             record = trainer.epoch(bar.update if bar else None)
             if bar:
                 bar.set_postfix_str(_score(trainer, record), refresh=False)
+            if plateau and plateau.update(record.held_out_loss) == "stop":
+                stop = f"the rate is down to {trainer.optimizer.lr:.3g}"
+            if early and early.update(record.held_out_loss, trainer.network.params, record.epoch) == "stop":
+                stop = f"no improvement in {early.patience} epochs"
+            if stop:
+                break
+    if stop:
+        _say(f"stopped    after epoch {record.epoch}: {stop}")
+    if early:
+        early.restore(trainer.network.params)
+        record = trainer.history[early.best_step - 1]
+        _say(f"best       epoch {record.epoch}, whose parameters are kept")
+    return record
 
 
 def _progress_bar(steps: int) -> Any:
@@ -381,10 +458,10 @@ def _score(trainer: Trainer, record: Epoch) -> str:
     return f"R² {record.held_out_score:.4f}"
 
 
-def _print_results(trainer: Trainer) -> None:
-    steps, seconds, last = trainer.optimizer.step_count, trainer.seconds, trainer.history[-1]
+def _print_results(trainer: Trainer, kept: Epoch) -> None:
+    steps, seconds = trainer.optimizer.step_count, trainer.seconds
     name = "loss" if trainer.data.classes is not None else "mean squared error"
-    _say(f"held out   {name} {last.held_out_loss:.4g}, {_score(trainer, last)}")
+    _say(f"held out   {name} {kept.held_out_loss:.4g}, {_score(trainer, kept)}")
     _say(
         f"speed      {steps:,} steps in {seconds:.2f} s: {steps / seconds:,.0f} steps/s, "
         f"{trainer.optimizer_seconds / seconds:.1%} of the time in the optimizer"
@@ -436,3 +513,53 @@ def _what_prediction_needs(trainer: Trainer, table: data.Table) -> dict[str, Any
     if split.classes is not None:
         return arrays | {"classes": split.classes}
     return arrays | {"target_mean": np.array(split.target_mean), "target_std": np.array(split.target_std)}
+
+
+# lrcore find-lr
+
+
+def _add_find_lr(commands: Any) -> None:
+    find = commands.add_parser(
+        "find-lr",
+        help="suggest a learning rate by trying many, a step each",
+        description="Try rates from low to high, one batch each, and suggest some for lrcore train --lr.",
+        allow_abbrev=False,
+    )
+    find.set_defaults(run=_find_lr, lr=_LOW, schedule=None)  # a rate, because some optimizers have no default
+    _add_data_and_model(find)
+    _add_optimizer(find)
+    group = _add_run(find)
+    group.add_argument("--low", metavar="RATE", type=_real, default=_LOW, help=f"lowest rate (default: {_LOW:g})")
+    group.add_argument("--high", metavar="RATE", type=_real, default=_HIGH, help=f"highest rate (default: {_HIGH:g})")
+    group.add_argument(
+        "--steps", metavar="N", type=_whole(2), default=_TRIALS, help=f"rates to try (default: {_TRIALS})"
+    )
+
+
+def _find_lr(arguments: argparse.Namespace) -> None:
+    table, trainer = _prepare(arguments)
+    _print_setting(table, trainer, arguments.model, "")
+    try:
+        found = trainer.find_lr(arguments.low, arguments.high, arguments.steps)
+    except ValueError as error:
+        raise _UsageError(error) from error
+    _print_curve(found)
+    if math.isnan(found.minimum):
+        _say("suggested  none: no rate lowered the loss")
+        return
+    _say(f"steepest   {found.steepest:.2g}, where the loss falls fastest")
+    _say(f"valley     {found.valley:.2g}, halfway down its longest fall")
+    _say(f"minimum    {found.minimum:.2g}, where it is lowest; a tenth of it: {found.minimum_tenth:.2g}")
+
+
+def _print_curve(found: LrFinding) -> None:
+    """A line for every few rates, with a bar as long as the smoothed loss is high."""
+    _say(f"{'lr':>10}  {'loss':>10}  {'smoothed':>10}")
+    count = min(_TABLE, len(found.lr))
+    highest = max(float(np.abs(found.smoothed).max()), np.finfo(float).tiny)
+    for k in np.linspace(0, len(found.lr) - 1, count).round().astype(int):
+        smoothed = found.smoothed[k]
+        bar = "#" * round(40 * max(smoothed, 0.0) / highest)
+        _say(f"{found.lr[k]:>10.2g}  {found.loss[k]:>10.4g}  {smoothed:>10.4g}  {bar}".rstrip())
+    if found.diverged:
+        _say(f"{'':>10}  the loss diverges above {found.lr[-1]:.2g}")

@@ -1,11 +1,11 @@
-"""Valid ranges of the hyperparameters, as data, and the one function that checks them."""
+"""Valid ranges of the hyperparameters, as data."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
+
+from lrcore import checks
 
 Schedule = Callable[[int], float]
 Number = float | Schedule
@@ -31,37 +31,17 @@ _RANGES = {
     "clip_value": "(0, inf)",
     "grad_scale": "(0, inf)",
 }
-_RULES = {"(-inf, inf)": "finite", "[0, inf)": "finite and >= 0", "(0, inf)": "finite and > 0"}
 
 
 def number(name: str, value: Any, label: str = "") -> float:
     """``value`` as a float if it lies in the range of hyperparameter ``name``; raises if not."""
-    label = label or name
-    interval = _RANGES[name]
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{label} must be a number, got {value!r}")
-    try:
-        x = float(value)
-        got = repr(x)
-    except OverflowError:
-        x, got = math.nan, "a number beyond float64"
-    low, high = map(float, interval[1:-1].split(","))
-    if low < x < high or (x == low and interval[0] == "[") or (x == high and interval[-1] == "]"):
-        return x
-    raise ValueError(f"{label} must be {_RULES.get(interval, f'in {interval}')}, got {got}")
-
-
-def flag(name: str, value: Any) -> bool:
-    """``value`` if it is a bool; raises if not."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return value
+    return checks.number(label or name, value, _RANGES[name])
 
 
 def check(name: str, value: Any) -> Any:
     """A hyperparameter as it is kept: floats for numbers, schedules as they are; raises if it is out of range."""
     if name in _FLAGS:
-        return flag(name, value)
+        return checks.flag(name, value)
     if name == "betas":
         if not isinstance(value, (tuple, list)):
             raise TypeError(f"betas must be a pair of numbers, got {value!r}")

@@ -92,7 +92,9 @@ def minimize(
     steps : int >= 0
     callbacks : iterable of callable
         Each is called with an :class:`Iteration` before every step and after the last; a true answer stops the
-        run. They may change ``optimizer.lr``.
+        run. They may change ``optimizer.lr``. One that has a method ``finish(iteration)`` is also told of the
+        end, unless by an exception, and may still change the parameters; text that it returns is added to the
+        message.
     progress : bool
         Show a progress bar (needs tqdm: ``pip install "lrcore[train]"``).
     keep_params : bool
@@ -111,12 +113,7 @@ def minimize(
         raise TypeError(f"steps must be an integer, got {steps!r}")
     if steps < 0:
         raise ValueError(f"steps must be >= 0, got {steps}")
-    opt = optimizer if isinstance(optimizer, Optimizer) else optimizer(params)
-    if not isinstance(opt, Optimizer):
-        raise TypeError(f"optimizer must be an Optimizer or make one, got {type(opt).__name__}")
-    arrays = _arrays(params)
-    if {a.ctypes.data for a in arrays} != {a.ctypes.data for a in _optimized(opt)}:
-        raise ValueError(f"optimizer must be made for the arrays in params, got {opt!r}")
+    opt, arrays = bind(optimizer, params)
     callbacks = tuple(callbacks)
 
     losses: list[float] = []
@@ -128,7 +125,7 @@ def minimize(
     bar = _progress_bar(steps) if progress else None
     try:
         for step in range(steps + 1):
-            loss, grads = _evaluate(fun, params)
+            loss, grads = evaluate(fun, params)
             losses.append(loss)
             rates.append(opt.lr)
             if keep_params:
@@ -139,6 +136,8 @@ def minimize(
                     trail.put_back()
                 break
             answers = [callback(Iteration(step, loss, rates[-1], params, opt)) for callback in callbacks]
+            if callbacks:
+                rates[-1] = opt.lr  # they may have changed it
             if any(answers):
                 ended, message = "stopped", f"stopped by a callback after {step} steps"
                 break
@@ -155,6 +154,9 @@ def minimize(
     if ended == "completed" and trail.goes_to_and_fro and _gained_nothing(losses):
         ended = "oscillated"
         message = f"oscillated: the last {trail.reversals} of {steps} steps undid each other at rate {rates[-1]:g}"
+    last = Iteration(len(losses) - 1, losses[-1], rates[-1], params, opt)
+    said = [callback.finish(last) for callback in callbacks if hasattr(callback, "finish")]
+    message = "; ".join([message, *filter(None, said)])
     return History(
         np.arange(len(losses)), np.array(losses), np.array(rates),
         _stacked(params, kept) if keep_params else None, ended, message,
@@ -203,11 +205,20 @@ def _arrays(params: Structure) -> list[Array]:
     return list(params.values() if isinstance(params, Mapping) else params)
 
 
-def _optimized(opt: Optimizer) -> list[Array]:
-    return [a for group in opt.param_groups for a in _arrays(group["params"])]
+def bind(optimizer: Optimizer | Callable[[Structure], Optimizer], params: Structure) -> tuple[Optimizer, list[Array]]:
+    """The optimizer, made if need be, and the arrays of ``params``; raises if it was made for others."""
+    opt = optimizer if isinstance(optimizer, Optimizer) else optimizer(params)
+    if not isinstance(opt, Optimizer):
+        raise TypeError(f"optimizer must be an Optimizer or make one, got {type(opt).__name__}")
+    arrays = _arrays(params)
+    optimized = [a for group in opt.param_groups for a in _arrays(group["params"])]
+    if {a.ctypes.data for a in arrays} != {a.ctypes.data for a in optimized}:
+        raise ValueError(f"optimizer must be made for the arrays in params, got {opt!r}")
+    return opt, arrays
 
 
-def _evaluate(fun: Callable[[Structure], tuple[Any, Structure]], params: Structure) -> tuple[float, Structure]:
+def evaluate(fun: Callable[[Structure], tuple[Any, Structure]], params: Structure) -> tuple[float, Structure]:
+    """The loss and the gradients that ``fun`` answers; raises if it answers anything else."""
     answer = fun(params)
     if not isinstance(answer, tuple) or len(answer) != 2:
         raise TypeError(f"fun must return (loss, grads), got {type(answer).__name__}")

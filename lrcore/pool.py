@@ -2,7 +2,8 @@
 
 At import the number is ``LRCORE_NUM_THREADS``, else ``OMP_NUM_THREADS``, else what the process may use: its
 processor affinity and its cgroup's quota. Threads are started by the first step that needs them, watch for
-the next step for some microseconds, and then sleep.
+the next step for some microseconds, and then sleep. Where threadpoolctl is installed, its ``threadpool_limits``
+and ``threadpool_info`` know lrcore, as ``user_api="lrcore"``.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-_pool: Any = import_module("lrcore._pool") if find_spec("lrcore._pool") is not None else None
+_pool: Any = import_module("lrcore._lrcore_pool") if find_spec("lrcore._lrcore_pool") is not None else None
 
 
 def set_num_threads(n: int) -> None:
@@ -58,15 +58,19 @@ def _allowed() -> int:
     return min(n, _quota())
 
 
-def _quota(root: Path = Path("/sys/fs/cgroup")) -> int:
+def _quota(root: str = "/sys/fs/cgroup") -> int:
     """Processors' worth of time that the cgroup grants, at least 1; a large number without a quota."""
+
+    def read(name: str) -> list[str]:
+        with open(os.path.join(root, name), encoding="ascii") as file:
+            return file.read().split()
+
     try:
-        limit, period = (root / "cpu.max").read_text().split()
+        limit, period = read("cpu.max")
     except (OSError, ValueError):
         try:
-            limit = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
-        except OSError:
+            (limit,), (period,) = read("cpu/cpu.cfs_quota_us"), read("cpu/cpu.cfs_period_us")
+        except (OSError, ValueError):
             return 1 << 16
     return max(1, math.ceil(int(limit) / int(period))) if limit.isdecimal() else 1 << 16
 
@@ -82,3 +86,31 @@ def _from_environment() -> int:
 
 
 set_num_threads(_from_environment())
+
+
+def _register_with_threadpoolctl() -> None:
+    """Let threadpoolctl find the pool, by the name of its file, which is why that name is so long."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        return
+
+    class Controller(threadpoolctl.LibController):  # type: ignore[misc]
+        user_api = "lrcore"
+        internal_api = "lrcore"
+        filename_prefixes = ("_lrcore_pool",)
+
+        def get_num_threads(self) -> int:
+            return get_num_threads()
+
+        def set_num_threads(self, num_threads: int) -> None:
+            set_num_threads(num_threads)
+
+        def get_version(self) -> str | None:
+            return None
+
+    threadpoolctl.register(Controller)
+
+
+if _pool is not None:
+    _register_with_threadpoolctl()

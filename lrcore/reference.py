@@ -160,7 +160,7 @@ def coefficient_names(rule: str) -> tuple[str, ...]:
 
 
 BLOCK = 2048
-LANES = 16
+LANES = 32
 
 
 def sum_of_squares(g: Array) -> list[float]:

@@ -64,6 +64,7 @@ class Parameters:
 
     def __init__(self, structure: Structure, prefix: str = "") -> None:
         self.structure = structure
+        self.is_buffer = isinstance(structure, ParameterBuffer)
         self.leaves = list(_leaves(structure, prefix))
         self.names = [leaf.name for leaf in self.leaves]
         self._prefix = prefix
@@ -73,10 +74,6 @@ class Parameters:
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy's leaves must be those of the copied structure: views of a buffer, above all.
         return _restore, (self.structure, self._prefix, self.names)
-
-    @property
-    def is_buffer(self) -> bool:
-        return isinstance(self.structure, ParameterBuffer)
 
     def tensors(self, by_name: bool) -> list[Array]:
         """The arrays that a step sweeps: a buffer is one, unless its gradients came by name."""

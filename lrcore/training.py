@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrcore.base import Optimizer
 from lrcore.data import Split
+from lrcore.finder import LrFinding, find_lr
 from lrcore.models import Network
+from lrcore.structure import Structure
 
 
 class DivergedError(ArithmeticError):
@@ -86,15 +90,12 @@ class Trainer:
         DivergedError
             A loss is not finite. The batches before it have been stepped.
         """
-        order = self._rng.permutation(len(self.data.y))
         total = 0.0
         lr = self.optimizer.lr
         with np.errstate(all="ignore"):
-            for start in range(0, len(order), self.batch_size):
-                rows = order[start : start + self.batch_size]
+            for rows in self._batches():
                 began = perf_counter()
-                x = np.take(self.data.x, rows, axis=0, out=self._x[: len(rows)], mode="clip")
-                loss = self.network.gradient(x, self.data.y[rows])
+                loss = self._gradient(rows)
                 self._check(loss, "training", lr)
                 ready = perf_counter()
                 lr = self.optimizer.step().lr
@@ -111,12 +112,31 @@ class Trainer:
             epoch=len(self.history) + 1,
             step=self.optimizer.step_count,
             lr=lr,
-            train_loss=total / len(order) * unit,
+            train_loss=total / len(self.data.y) * unit,
             held_out_loss=loss * unit,
             held_out_score=score,
         )
         self.history.append(record)
         return record
+
+    def find_lr(self, low: float, high: float, steps: int) -> LrFinding:
+        """Try rates on batch after batch, see :func:`lrcore.find_lr`. Parameters and optimizer stay as they are."""
+        batches = (rows for _ in repeat(None) for rows in self._batches())
+
+        def fun(params: Structure) -> tuple[float, None]:
+            return self._gradient(next(batches)), None
+
+        return find_lr(fun, self.network.params, self.optimizer, low, high, steps)
+
+    def _batches(self) -> Iterator[NDArray[np.intp]]:
+        """The rows of each batch of an epoch."""
+        order = self._rng.permutation(len(self.data.y))
+        for start in range(0, len(order), self.batch_size):
+            yield order[start : start + self.batch_size]
+
+    def _gradient(self, rows: NDArray[np.intp]) -> float:
+        x = np.take(self.data.x, rows, axis=0, out=self._x[: len(rows)], mode="clip")
+        return self.network.gradient(x, self.data.y[rows])
 
     def _evaluate(self) -> tuple[float, float]:
         outputs = self.network.predict(self.data.x_held)

@@ -13,7 +13,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 
 import numpy as np
 
-from lrcore._pool import POOL_RUN
+from lrcore._lrcore_pool import POOL_RUN
 from lrcore.buffer import staggered
 
 cnp.import_array()

@@ -14,7 +14,7 @@ from libc.math cimport INFINITY
 from libc.stdlib cimport qsort
 from libc.string cimport memset
 
-from lrcore._pool import POOL_RUN
+from lrcore._lrcore_pool import POOL_RUN
 
 cnp.import_array()
 
@@ -62,7 +62,7 @@ cdef Py_ssize_t GRAIN = 32   # most chunks a thread takes at once
 
 cdef enum:
     CHUNK = 2048  # elements, as BLOCK in lrcore/reference.py; with the four arrays of Adam in float32, 32 KiB
-    LANES = 16    # partial sums of a chunk's squares, as there
+    LANES = 32    # partial sums of a chunk's squares, as there: enough to hide the latency of adding
     MAX_STATES = 4
     MAX_COEFFICIENTS = 16
 

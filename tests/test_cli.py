@@ -14,7 +14,8 @@ from numpy.testing import assert_allclose
 import lrcore as lr
 from lrcore import base
 from lrcore.cli import main
-from lrcore.data import bundled, split
+from lrcore.data import bundled, read_csv, split
+from lrcore.models import CrossEntropy, Network
 from lrcore.training import Trainer
 
 OURS = sorted(name for name, cls in base.registered().items() if cls.__module__.startswith("lrcore."))
@@ -151,6 +152,110 @@ def test_a_batch_may_be_larger_than_the_data(capsys, classes_csv):
     assert status == 0
     assert "batches of 96" in out
     assert "2 steps in" in out
+
+
+# Control by the held-out loss.
+
+
+def table_of(path):
+    with open(path, newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def test_reduce_on_plateau_halves_ten_times_and_stops(capsys, classes_csv, tmp_path):
+    # At rate 0 nothing ever improves, so every second epoch after the first reduces.
+    argv = ["train", "--data", classes_csv, "--target", "kind", "--hidden", 4, "--epochs", 100, "--out", tmp_path]
+    status, out, _ = run(capsys, *argv, "--optimizer", "sgd", "--lr", 0, "--reduce-on-plateau", 2)
+    assert status == 0
+    assert "stopped    after epoch 21: the rate is down to 0\n" in out
+    assert len(table_of(tmp_path / "history.csv")) == 21
+
+    status, out, _ = run(capsys, *argv, "--optimizer", "sgd", "--lr", 0.5, "--reduce-on-plateau", 1)
+    history = table_of(tmp_path / "history.csv")
+    plateau = lr.ReduceOnPlateau(0.5, patience=1)
+    for row in history:
+        assert row["lr"] == plateau(0)
+        said = plateau.update(row["held_out_loss"])
+    assert plateau(0) < 0.5
+    assert (said == "stop") == ("stopped" in out)
+    assert f"loss {history[-1]['held_out_loss']:.4g}" in out
+
+
+def test_early_stop_keeps_the_best_epoch(capsys, classes_csv, tmp_path):
+    argv = ["train", "--data", classes_csv, "--target", "kind", "--hidden", 4, "--lr", 0.3]
+    status, out, _ = run(capsys, *argv, "--epochs", 60, "--early-stop", 3, "--out", tmp_path / "a")
+    assert status == 0
+    history = table_of(tmp_path / "a" / "history.csv")
+    losses = [row["held_out_loss"] for row in history]
+    best = 1 + losses.index(min(losses))
+    assert len(history) == best + 3 < 60
+    assert f"stopped    after epoch {best + 3}: no improvement in 3 epochs\n" in out
+    assert f"best       epoch {best}, whose parameters are kept\n" in out
+    assert f"held out   loss {min(losses):.4g}, " in out
+    # They are those of a run that ends there.
+    run(capsys, *argv, "--epochs", best, "--out", tmp_path / "b")
+    kept, ended = (np.load(tmp_path / name / "parameters.npz") for name in "ab")
+    for name in ("w1", "b1", "w2", "b2"):
+        np.testing.assert_array_equal(kept[name], ended[name])
+
+
+def test_control_without_a_number_waits_ten_epochs(capsys, classes_csv):
+    argv = ["train", "--data", classes_csv, "--target", "kind", "--hidden", 4, "--optimizer", "sgd", "--lr", 0]
+    out = run(capsys, *argv, "--epochs", 50, "--early-stop")[1]
+    assert "stopped    after epoch 11: no improvement in 10 epochs\n" in out
+    out = run(capsys, *argv, "--epochs", 200, "--reduce-on-plateau")[1]
+    assert "stopped    after epoch 101: the rate is down to 0\n" in out
+
+
+def test_find_lr_suggests_what_the_library_does(capsys, classes_csv):
+    argv = ["--data", classes_csv, "--target", "kind", "--hidden", 4, "--optimizer", "adam", "--seed", 3]
+    status, out, err = run(capsys, "find-lr", *argv, "--low", "1e-5", "--high", 2, "--steps", 30)
+    assert (status, err) == (0, "")
+    table = read_csv(classes_csv, "kind")
+    split_rng, weights_rng, order_rng = np.random.default_rng(3).spawn(3)
+    parts = split(table, True, split_rng)
+    network = Network((2, 4, 2), CrossEntropy(), weights_rng)
+    trainer = Trainer(network, lr.Adam(network.params), parts, 16, order_rng)
+    before = network.params.flat.tobytes()
+    found = trainer.find_lr(1e-5, 2, 30)
+    assert network.params.flat.tobytes() == before
+    assert f"steepest   {found.steepest:.2g}, " in out
+    assert f"valley     {found.valley:.2g}, " in out
+    assert f"minimum    {found.minimum:.2g}, where it is lowest; a tenth of it: {found.minimum_tenth:.2g}\n" in out
+    rows = [line.split() for line in out.splitlines() if line.startswith(" ")]
+    assert rows[0] == ["lr", "loss", "smoothed"]
+    assert rows[1][:2] == ["1e-05", f"{found.loss[0]:.4g}"]
+    assert ("the loss diverges above" in out) == found.diverged
+    assert "optimizer  Adam like torch\n" in out
+
+
+def test_find_lr_where_nothing_falls(capsys, line_csv):
+    argv = ["find-lr", "--data", line_csv, "--target", "y", "--model", "linear", "--optimizer", "sgd", "--steps", 3]
+    status, out, _ = run(capsys, *argv, "--low", 20, "--high", 100)
+    assert status == 0
+    assert "suggested  none: no rate lowered the loss\n" in out
+
+
+def test_find_lr_needs_no_rate_of_the_library(capsys, classes_csv):
+    status, out, _ = run(capsys, "find-lr", "--data", classes_csv, "--target", "kind", "--like", "optax")
+    assert status == 0
+    assert "optimizer  AdamW like optax, weight_decay 0.0001\n" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["train", "--early-stop", "0"], "--early-stop must be a whole number >= 1, got '0'"),
+        (["train", "--reduce-on-plateau", "x"], "--reduce-on-plateau must be a whole number >= 1, got 'x'"),
+        (["find-lr", "--steps", "1"], "--steps must be a whole number >= 2, got '1'"),
+        (["find-lr", "--low", "1", "--high", "0.1"], "low must be < high, got 1.0 and 0.1"),
+        (["find-lr", "--low", "0"], "low must be finite and > 0, got 0.0"),
+        (["find-lr", "--high", "big"], "--high must be a number, got 'big'"),
+        (["find-lr", "--lr", "1"], "unrecognized arguments: --lr 1"),
+    ],
+)
+def test_bad_arguments_of_control(capsys, classes_csv, argv, message):
+    assert message in fails(capsys, *argv, "--data", classes_csv, "--target", "kind")
 
 
 # What it writes.
@@ -427,3 +532,30 @@ def test_as_a_module_interrupted_by_a_signal(classes_csv, tmp_path):
     assert process.returncode == 130
     assert err == "lrcore: interrupted\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_schedule_sets_the_rate_of_every_step(capsys, tmp_path):
+    argv = ("train", "--dataset", "wine", "--epochs", 3, "--batch-size", 50, "--out", tmp_path)
+    status, out, _ = run(capsys, *argv, "--schedule", "linear(0.1, 0.01, 9)")
+    assert status == 0
+    assert "lr Linear(initial=0.1, final=0.01, steps=9)" in out
+    with open(tmp_path / "history.csv", encoding="utf-8") as file:
+        rates = [float(row["lr"]) for row in csv.DictReader(file)]
+    assert len(rates) == 3
+    assert 0.1 > rates[0] > rates[1] > rates[2] >= 0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cosine(2e-3, 4000", "--schedule cannot be read: schedule, position 17: expected ',', got the end"),
+        ("cosine(0.1, 0)", "steps must be >= 1, got 0"),
+        ("__import__('os')", "--schedule cannot be read: schedule, position 0"),
+        ("linear(0.1, -0.1, 10)", "--schedule must be finite and >= 0 at every step, got -0.02 at step 6"),
+    ],
+)
+def test_a_wrong_schedule_is_refused_in_one_line(capsys, text, message):
+    status, _, err = run(capsys, "train", "--dataset", "wine", "--schedule", text)
+    assert status == 2
+    assert message in err
+    assert err.count("\n") == 1

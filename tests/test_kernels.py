@@ -153,7 +153,7 @@ def test_each_rule_belongs_to_an_optimizer_and_each_optimizer_is_public():
         assert name in lr.__all__
         assert cls.__doc__ is not None
         for like in cls.defaults:
-            assert re.search(rf"^    {like}  ", cls.__doc__, re.M), f"no row for {like} in the table of {name}"
+            assert re.search(rf"^ *{like}  ", cls.__doc__, re.M), f"no row for {like} in the table of {name}"
 
 
 # How a build is chosen.

@@ -98,7 +98,7 @@ def test_callbacks_see_every_point_and_may_stop_or_change_the_rate():
     assert history.message == "stopped by a callback after 4 steps"
     assert [s[0] for s in seen] == [0, 1, 2, 3, 4]
     np.testing.assert_allclose([s[3] for s in seen], [2, 1.6, 1.28, 1.152, 1.0368])
-    np.testing.assert_array_equal(history.lr, [0.1, 0.1, 0.1, 0.05, 0.05])
+    np.testing.assert_array_equal(history.lr, [0.1, 0.1, 0.05, 0.05, 0.05])  # of the step that follows
     np.testing.assert_array_equal(history.loss, [s[1] for s in seen])
 
 

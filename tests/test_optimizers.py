@@ -221,6 +221,17 @@ def test_every_hyperparameter_takes_a_schedule(name):
     assert w[0] != 1.0
 
 
+def test_the_decay_of_keras_2_is_inverse_time_decay():
+    w, u = np.array([5.0]), np.array([5.0])
+    hyper = {"momentum": 0.9, "nesterov": True}
+    decayed = lr.SGD(w, lr=0.01, decay=1e-6, like="keras2", **hyper)
+    scheduled = lr.SGD(u, lr=lr.schedules.InverseTimeDecay(0.01, 1e-6), like="keras", **hyper)
+    for k in range(50):
+        reports = [opt.step(np.array([np.cos(k)])) for opt in (decayed, scheduled)]
+        assert reports[0].lr == reports[1].lr == pytest.approx(0.01 / (1 + 1e-6 * k), rel=1e-15)
+    np.testing.assert_array_equal(w, u)
+
+
 def test_a_scalar_parameter_and_an_empty_one():
     params = [np.array(2.0), np.empty((0, 3))]
     opt = lr.SGD(params, lr=0.5)

@@ -779,7 +779,7 @@ def test_every_class_documents_its_equation_and_arguments(cls: type[Schedule]) -
     assert ".. math::" in doc or cls is Warmup
     assert ".. math::" in str(Schedule.with_warmup.__doc__)
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        assert re.search(rf"^    .*\b{field.name}\b.*:", doc.split("Parameters")[1], re.MULTILINE), field.name
+        assert re.search(rf"^ *.*\b{field.name}\b.*:", doc.split("Parameters")[1], re.MULTILINE), field.name
 
 
 def test_the_examples_of_the_documentation_run() -> None:

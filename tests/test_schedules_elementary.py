@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from lrcore import formulas, kernels
-from lrcore.kernels import formulas
 
 BUILDS = (*kernels.compiled(), "reference")
 DIGITS = Context(prec=50, Emin=-(10**6), Emax=10**6)
@@ -156,7 +155,7 @@ def test_every_build_gives_the_bits_of_the_reference(name: str, build: str) -> N
         n = int(rng.integers(1, 1500))  # over two chunks, and all lengths of a vector's tail
         steps = rng.integers(0, 10 ** int(rng.integers(1, 8)), n)
         steps[: n // 2] = np.arange(n // 2)
-        compiled = formulas(build).Formula(name, arguments)
+        compiled = kernels.formulas(build).Formula(name, arguments)
         expected = formulas.Formula(name, arguments).values(steps)
         np.testing.assert_array_equal(compiled.values(steps), expected, err_msg=f"{name}{arguments}")
         alone = [compiled.value(int(step)) for step in steps[:50]]
@@ -175,12 +174,12 @@ def test_bits_of_power_and_half_cosine_over_many_arguments(build: str) -> None:
         ("exponential", (1.0, 1.7, 40.0, 0.0, math.nan)),  # to infinity
     ]:
         expected = formulas.Formula(name, arguments).values(steps)
-        np.testing.assert_array_equal(formulas(build).Formula(name, arguments).values(steps), expected)
+        np.testing.assert_array_equal(kernels.formulas(build).Formula(name, arguments).values(steps), expected)
 
 
 @pytest.mark.parametrize("build", kernels.compiled())
 def test_a_build_has_every_formula_and_no_other(build: str) -> None:
-    made: Any = formulas(build).Formula
+    made: Any = kernels.formulas(build).Formula
     for name in formulas.FORMULAS:
         made(name, (1.0,) * 8)
     with pytest.raises(KeyError, match="constant"):
@@ -206,4 +205,4 @@ PINNED = [
 def test_pinned_bits_of_every_formula(build: str) -> None:
     assert {name for name, *_ in PINNED} == set(formulas.FORMULAS) - {"piecewise_constant"}
     for name, arguments, step, bits in PINNED:
-        assert formulas(build).Formula(name, arguments).value(step).hex() == bits
+        assert kernels.formulas(build).Formula(name, arguments).value(step).hex() == bits

@@ -115,6 +115,25 @@ def test_the_quota_of_a_cgroup(tmp_path, files, n):
     assert _quota(tmp_path) == n
 
 
+def test_threadpoolctl_limits_the_threads():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    lr.set_num_threads(3)
+    (info,) = [i for i in threadpoolctl.threadpool_info() if i["user_api"] == "lrcore"]
+    assert info["num_threads"] == 3
+    with threadpoolctl.threadpool_limits(limits=1):
+        assert lr.get_num_threads() == 1
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        assert lr.get_num_threads() == 3
+    assert lr.get_num_threads() == 3
+
+
+def test_joblib_workers_use_their_share():
+    joblib = pytest.importorskip("joblib")
+    with joblib.parallel_config("loky", n_jobs=2, inner_max_num_threads=1):
+        numbers = joblib.Parallel()(joblib.delayed(lr.get_num_threads)() for _ in range(2))
+    assert numbers == [1, 1]
+
+
 COUNT = """
 import os, numpy as np, lrcore as lr
 tasks = lambda: len(os.listdir("/proc/self/task"))

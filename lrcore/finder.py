@@ -1,0 +1,407 @@
+"""Finding the learning rate and the weight decay by trying: :func:`find_lr`, :func:`coarse_lr`,
+:func:`find_weight_decay`.
+
+The first two leave parameters and optimizer as they were, to the bit, also when they are interrupted. Values of
+``fun`` are taken as they come: if it draws batches, it will have drawn those of the search; and if it writes into
+``params.grads``, the last gradients are found there.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrcore import checks
+from lrcore.averages import MovingAverage
+from lrcore.base import Optimizer
+from lrcore.minimize import bind, evaluate
+from lrcore.structure import Array, Structure
+
+Function = Callable[[Structure], tuple[Any, Structure]]
+MakesOptimizer = Optimizer | Callable[[Structure], Optimizer]
+
+_DIVERGED = 4.0  # times the best smoothed loss, as in fastai
+_DECADES = 12  # that coarse_lr tries on either side of the start
+_COARSE = 6  # likewise find_weight_decay
+
+
+@dataclass(frozen=True, eq=False)
+class LrFinding:
+    """Losses over rates, and the rates that they suggest. NaN where no rate lowered the loss.
+
+    The suggestions are read off the smoothed losses, without the first tenth of the rates: the first averages
+    are of few values.
+
+    Attributes
+    ----------
+    lr, loss, smoothed : float64 arrays
+        Each rate tried, the loss after the step at it, and its moving average, up to the last finite loss.
+    steepest : float
+        Rate at which the loss falls most steeply over the logarithm of the rate, before its minimum.
+    valley : float
+        Rate halfway down the longest fall: fastai's ``valley``, the middle of the longest decreasing subsequence.
+    minimum : float
+        Rate of the lowest loss; too high to train with.
+    diverged : bool
+        Whether the search ended before the highest rate.
+    """
+
+    lr: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    smoothed: NDArray[np.float64]
+    steepest: float
+    valley: float
+    minimum: float
+    diverged: bool
+
+    @property
+    def minimum_tenth(self) -> float:
+        """A tenth of ``minimum``."""
+        return self.minimum / 10
+
+    def __repr__(self) -> str:
+        return (
+            f"LrFinding(steepest={self.steepest:.3g}, valley={self.valley:.3g}, minimum_tenth={self.minimum_tenth:.3g}"
+            f"; {len(self.lr)} rates from {self.lr[0]:.3g} to {self.lr[-1]:.3g}{', diverged' * self.diverged})"
+        )
+
+
+def find_lr(
+    fun: Function,
+    params: Structure,
+    optimizer: MakesOptimizer,
+    low: float = 1e-7,
+    high: float = 10.0,
+    steps: int = 100,
+    *,
+    beta: float = 0.9,
+) -> LrFinding:
+    r"""Try rates from ``low`` to ``high``, one step at each: the range test of Smith 2017.
+
+    .. math::
+
+        \eta_k = \text{low} \cdot (\text{high} / \text{low})^{k / (\text{steps} - 1)} \qquad k = 0, 1, \ldots
+
+    Ends early where the loss diverges: it is not finite, or its moving average is above the best one by more than
+    three times the best one's size (that is, above 4 times the best, if that is positive).
+
+    Parameters
+    ----------
+    fun : callable, ``fun(params) -> (loss, grads)``
+        As for :func:`lrcore.minimize`; each call may be for another batch. Called at most ``steps + 1`` times.
+    params : array, sequence, mapping or ParameterBuffer
+        Not changed.
+    optimizer : Optimizer, or callable ``params -> Optimizer``
+        Not changed: its state, step count, rates and schedules are put back. With parameter groups, the group of
+        the highest rate has the rate tried and the others keep their proportion to it.
+    low, high : float
+        0 < low < high.
+    steps : int >= 2
+    beta : float in [0, 1)
+        Of the moving average, see :class:`lrcore.MovingAverage`. 0: none.
+
+    Returns
+    -------
+    LrFinding
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument or an answer of ``fun`` is not as described, or the loss before the first step is not finite.
+        Parameters and optimizer are put back, as on any exception.
+
+    Notes
+    -----
+    Range, number of steps and limit of divergence are fastai's. There, in ignite and in Lightning a rate is
+    credited with the loss before its step, here with the loss after it; their moving averages have beta 0.98,
+    0.95 and 0.98: with a hundred steps, a lag of decades. Leslie N. Smith, "Cyclical learning rates for training
+    neural networks", section 3.3, 2017.
+    """
+    low = checks.number("low", low, "(0, inf)")
+    high = checks.number("high", high, "(0, inf)")
+    if low >= high:
+        raise ValueError(f"low must be < high, got {low!r} and {high!r}")
+    steps = checks.whole("steps", steps, 2)
+    average = MovingAverage(beta)
+    opt, arrays = bind(optimizer, params)
+    rates: list[float] = []
+    losses: list[float] = []
+    smoothed: list[float] = []
+    best = math.inf
+    diverged = False
+    with _put_back(arrays, opt), np.errstate(all="ignore"):
+        proportions = _proportions(opt)
+        loss, grads = evaluate(fun, params)
+        if not math.isfinite(loss):
+            raise ValueError(f"fun must return a finite loss at params, got {loss}")
+        for k in range(steps):
+            rate = low * (high / low) ** (k / (steps - 1))
+            _set_rate(opt, rate, proportions)
+            loss, grads = _step(opt, grads, fun, params)
+            if not math.isfinite(loss):
+                diverged = True
+                break
+            rates.append(rate)
+            losses.append(loss)
+            smoothed.append(average.update(loss))
+            best = min(best, smoothed[-1])
+            if smoothed[-1] > best + (_DIVERGED - 1) * abs(best):
+                diverged = True
+                break
+    if not rates:
+        raise ValueError(f"low must be a rate at which the loss stays finite, got {low!r}")
+    steepest, valley, minimum = _suggest(np.array(rates), np.array(smoothed), steps // 10)
+    return LrFinding(np.array(rates), np.array(losses), np.array(smoothed), steepest, valley, minimum, diverged)
+
+
+def _suggest(rates: NDArray[np.float64], losses: NDArray[np.float64], skip: int) -> tuple[float, float, float]:
+    """The rates of the steepest fall, of the valley and of the minimum, without the first ``skip`` rates."""
+    rates, losses = rates[skip:], losses[skip:]
+    lowest = int(np.argmin(losses)) if len(losses) else 0
+    if lowest == 0:
+        return math.nan, math.nan, math.nan
+    slopes = np.gradient(losses[: lowest + 1], np.log(rates[: lowest + 1]))
+    return float(rates[np.argmin(slopes)]), float(rates[_valley(losses)]), float(rates[lowest])
+
+
+def _valley(losses: Sequence[float] | NDArray[np.float64]) -> int:
+    """Where fastai's ``valley`` (``callback/schedule.py``) lies: halfway down the longest decreasing subsequence."""
+    tails: list[float] = []  # the k-th: minus the lowest end of a decreasing subsequence of k + 1 losses
+    end = 0
+    for i, loss in enumerate(losses):
+        length = bisect_left(tails, -loss)
+        if length == len(tails):
+            tails.append(-loss)
+            end = i
+        else:
+            tails[length] = -loss
+    third = len(tails) / 3
+    return max(0, end - len(tails) + int(third) + int(third / 2))
+
+
+class LrTrial(NamedTuple):
+    """A rate that was tried, the loss before, the mean loss of the second half of the steps, whether it fell."""
+
+    lr: float
+    before: float
+    after: float
+    falls: bool
+
+
+@dataclass(frozen=True)
+class CoarseLr:
+    """What :func:`coarse_lr` found: the rate, and every trial in the order made."""
+
+    lr: float
+    trials: tuple[LrTrial, ...]
+
+
+def coarse_lr(
+    fun: Function, params: Structure, optimizer: MakesOptimizer, start: float = 0.01, steps: int = 10
+) -> CoarseLr:
+    """The largest rate, to a power of ten, at which the training cost falls.
+
+    Begins at ``start``. If the cost falls, tries ten times the rate, again and again until it does not; if not, a
+    tenth, until it does. Every trial begins from the same parameters and optimizer state. The cost falls if all
+    losses of a trial are finite and the mean of its second half is below the loss before it: a cost that only
+    goes to and fro does not fall.
+
+    Parameters
+    ----------
+    fun : callable, ``fun(params) -> (loss, grads)``
+        As for :func:`lrcore.minimize`. If its losses are of batches, take enough steps for their mean to count.
+    params : array, sequence, mapping or ParameterBuffer
+        Not changed.
+    optimizer : Optimizer, or callable ``params -> Optimizer``
+        Not changed; as for :func:`find_lr`.
+    start : float > 0
+    steps : int >= 1
+        Of each trial.
+
+    Returns
+    -------
+    CoarseLr
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument or an answer of ``fun`` is not as described.
+    RuntimeError
+        The cost falls at no rate, or at every one, of twelve decades.
+
+    Notes
+    -----
+    Nielsen, *Neural Networks and Deep Learning*, chapter 3, "How to choose a neural network's hyper-parameters".
+    """
+    start = checks.number("start", start, "(0, inf)")
+    steps = checks.whole("steps", steps, 1)
+    opt, arrays = bind(optimizer, params)
+    trials: list[LrTrial] = []
+    for power in range(_DECADES + 1):
+        rate = start * 10**power if power == 0 or trials[0].falls else start / 10**power
+        with _put_back(arrays, opt), np.errstate(all="ignore"):
+            trials.append(_try_rate(fun, params, opt, rate, steps))
+        if trials[-1].falls != trials[0].falls:
+            return CoarseLr(max(trial.lr for trial in trials if trial.falls), tuple(trials))
+    rates = sorted(trial.lr for trial in trials)
+    raise RuntimeError(
+        "the cost must fall at some rate and not at another, but it "
+        f"{'falls' if trials[0].falls else 'does not fall'} at every rate from {rates[0]:g} to {rates[-1]:g}"
+    )
+
+
+def _try_rate(fun: Function, params: Structure, opt: Optimizer, rate: float, steps: int) -> LrTrial:
+    _set_rate(opt, rate, _proportions(opt))
+    before, grads = evaluate(fun, params)
+    losses = []
+    for _ in range(steps):
+        loss, grads = _step(opt, grads, fun, params)
+        losses.append(loss)
+        if not math.isfinite(loss):
+            return LrTrial(rate, before, loss, False)
+    half = losses[steps // 2 :]
+    after = math.fsum(half) / len(half)
+    return LrTrial(rate, before, after, after < before)
+
+
+class WeightDecayTrial(NamedTuple):
+    """A weight decay and the held-out loss of the training with it."""
+
+    weight_decay: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class WeightDecayFinding:
+    """What :func:`find_weight_decay` found: the best trial, and every trial in the order made."""
+
+    weight_decay: float
+    loss: float
+    trials: tuple[WeightDecayTrial, ...]
+
+
+def find_weight_decay(train: Callable[[float], float], start: float = 1.0, refinements: int = 3) -> WeightDecayFinding:
+    r"""Look for the weight decay with the lowest held-out loss: coarsely by factors of ten, then finer.
+
+    1. :math:`\lambda = 0`, for comparison. The learning rate is best found before, without weight decay.
+    2. :math:`\lambda` = ``start``, then ten times that, and on upwards while the loss falls. Unless that was better
+       than ``start`` and :math:`\lambda = 0`, then a tenth of ``start``, and on downwards while the loss falls or
+       is still above that of :math:`\lambda = 0`: a weight decay too strong by decades gives one bad loss after
+       another. At most six decades either way.
+    3. If the best of these is better than :math:`\lambda = 0`: both neighbours at a factor of
+       :math:`10^{1/2}`, then those of the best at :math:`10^{1/4}`, and so on.
+
+    Parameters
+    ----------
+    train : callable, ``train(weight_decay) -> held-out loss``
+        Trains a new model with this weight decay, from the same seed, and evaluates it on data it was not trained
+        on. A loss that is NaN is the worst there is.
+    start : float > 0
+    refinements : int >= 0
+        Rounds of step 3, with two trainings each.
+
+    Returns
+    -------
+    WeightDecayFinding
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument or an answer of ``train`` is not as described.
+    RuntimeError
+        No training gave a number.
+
+    Notes
+    -----
+    Nielsen, *Neural Networks and Deep Learning*, chapter 3.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        def train(weight_decay):
+            params = lr.ParameterBuffer(initial_values(seed=0))
+            lr.minimize(training_loss, params, lr.AdamW(params, lr=0.01, weight_decay=weight_decay), 1000)
+            return held_out_loss(params)
+
+        lr.find_weight_decay(train, start=0.1).weight_decay
+    """
+    checks.function("train", train)
+    start = checks.number("start", start, "(0, inf)")
+    refinements = checks.whole("refinements", refinements, 0)
+    trials: list[WeightDecayTrial] = []
+
+    def attempt(weight_decay: float) -> float:
+        trials.append(WeightDecayTrial(weight_decay, checks.number("train's answer", train(weight_decay))))
+        return _badness(trials[-1])
+
+    without = attempt(0.0)
+    last = first = attempt(start)
+    for power in range(1, _COARSE + 1):
+        before, last = last, attempt(start * 10**power)
+        if not last < before:
+            break
+    if min(trials, key=_badness).weight_decay in (0.0, start):
+        last = first
+        for power in range(1, _COARSE + 1):
+            before, last = last, attempt(start / 10**power)
+            if not (last < before or last > without):
+                break
+    best = min(trials, key=_badness)
+    if math.isinf(_badness(best)):
+        raise RuntimeError(f"train must return a loss that is a number for some weight decay, got {trials}")
+    if best.weight_decay > 0:
+        for k in range(1, refinements + 1):
+            factor = 10.0**0.5**k
+            for weight_decay in (best.weight_decay / factor, best.weight_decay * factor):
+                attempt(weight_decay)
+            best = min(trials, key=_badness)
+    return WeightDecayFinding(best.weight_decay, best.loss, tuple(trials))
+
+
+def _badness(trial: WeightDecayTrial) -> float:
+    return math.inf if math.isnan(trial.loss) else trial.loss
+
+
+@contextmanager
+def _put_back(arrays: Sequence[Array], opt: Optimizer) -> Iterator[None]:
+    """Afterwards parameters and optimizer are as before, whatever happened."""
+    values = [array.copy() for array in arrays]
+    rates = [group["lr"] for group in opt.param_groups]
+    state = opt.state_dict()
+    try:
+        yield
+    finally:
+        for array, value in zip(arrays, values, strict=True):
+            array[...] = value
+        for group, rate in zip(opt.param_groups, rates, strict=True):
+            group["lr"] = rate
+        opt.load_state_dict(state)
+
+
+def _step(opt: Optimizer, grads: Structure, fun: Function, params: Structure) -> tuple[float, Structure]:
+    """Loss and gradients after a step; NaN if the optimizer refuses gradients that are not finite."""
+    try:
+        applied = opt.step(grads).applied
+    except FloatingPointError:
+        applied = False
+    return evaluate(fun, params) if applied else (math.nan, grads)
+
+
+def _proportions(opt: Optimizer) -> list[float]:
+    """Each group's rate at the next step, relative to the highest; 1 for all if that is zero."""
+    rates = [float(group.at(opt.step_count)["lr"]) for group in opt.param_groups]
+    highest = max(rates)
+    return [rate / highest for rate in rates] if highest else [1.0] * len(rates)
+
+
+def _set_rate(opt: Optimizer, rate: float, proportions: Sequence[float]) -> None:
+    for group, proportion in zip(opt.param_groups, proportions, strict=True):
+        group["lr"] = rate * proportion
