@@ -28,7 +28,7 @@ lint: $(VENV)/lint  ## ruff, mypy --strict, cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint src
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src  # it calls pycodestyle by name
 
 clean:  ## remove the environment and everything built
 	rm -rf $(VENV) build dist

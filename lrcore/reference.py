@@ -185,6 +185,8 @@ def sum_of_squares(g: Array) -> list[float]:
 class Sweep:
     """One step over all tensors of a model; the compiled builds have a class of the same name and methods.
 
+    Unlike theirs, a step here can be interrupted halfway, by Ctrl-C.
+
     ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states, average or None)``.
     """
 
