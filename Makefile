@@ -5,10 +5,10 @@ SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/*)
 # One environment per interpreter: another PYTHON makes it anew.
 MADE := $(VENV)/made-with$(subst /,-,$(PYTHON))
 
-.PHONY: help train test bench lint clean
+.PHONY: help train test bench bench-peers lint clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "PYTHON=python3.13 chooses the interpreter"
 
 train: $(VENV)/train  ## train a network on handwritten digits, in seconds
@@ -18,7 +18,11 @@ test: $(VENV)/test  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(VENV)/bench  ## time every rule on every build against the NumPy reference
-	$(BIN)/python -m pytest bench --benchmark-columns=median,iqr,rounds --benchmark-sort=name $(ARGS)
+	$(BIN)/python -m pytest bench --ignore=bench/bench_peers.py --benchmark-columns=median,iqr,rounds \
+		--benchmark-sort=name $(ARGS)
+
+bench-peers: $(VENV)/bench $(VENV)/peers  ## time AdamW and its kin beside other libraries
+	$(BIN)/python -m pytest bench/bench_peers.py --benchmark-columns=median,iqr,rounds --benchmark-sort=name $(ARGS)
 
 lint: $(VENV)/lint  ## ruff, mypy --strict, cython-lint
 	$(BIN)/ruff check .
@@ -40,6 +44,12 @@ $(VENV)/built: $(MADE) $(SOURCES)
 	touch $@
 
 # What the extra of the same name needs.
-$(VENV)/train $(VENV)/test $(VENV)/bench $(VENV)/lint: $(VENV)/%: $(VENV)/built
+$(VENV)/train $(VENV)/test $(VENV)/bench $(VENV)/peers $(VENV)/lint: $(VENV)/%: $(VENV)/built
 	$(BIN)/python -m pip install --quiet 'lrcore[$*]'
+	touch $@
+
+# Of torch, the build for CPUs alone, which is a tenth of the size.
+$(VENV)/peers: $(VENV)/torch
+$(VENV)/torch: $(MADE)
+	$(BIN)/python -m pip install --quiet --extra-index-url https://download.pytorch.org/whl/cpu 'torch==2.13.0'
 	touch $@

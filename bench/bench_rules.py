@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import BUILDS
+from conftest import BUILDS, TINY
 
 import lrcore as lr
 from lrcore import kernels, reference
@@ -31,7 +30,6 @@ OPTIMIZERS: dict[str, tuple[type[lr.Optimizer], dict[str, Any]]] = {
 }
 assert OPTIMIZERS.keys() == reference.RULES.keys()
 
-TINY = bool(os.environ.get("LRCORE_BENCH_TINY"))  # once and small: whether the benchmarks work, not how fast
 SIZES = {"1 Ki": 1 << 10} if TINY else {"1 Ki": 1 << 10, "64 Ki": 1 << 16, "1 Mi": 1 << 20, "16 Mi": 1 << 24}
 
 

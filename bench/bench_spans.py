@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import TINY
 
 import lrcore as lr
 
-SIZE = 1 << (10 if os.environ.get("LRCORE_BENCH_TINY") else 24)
+SIZE = 1 << (10 if TINY else 24)
 
 
 @pytest.mark.benchmark(group="AdamW float32, what surrounds the rule")
@@ -27,7 +27,5 @@ def test_tail(benchmark: Any, tail: str) -> None:
     report = opt.step(zero_grad="zero" in tail)
     assert (report.grad_norm is not None) == ("clip" in tail)
     assert bool(params.grads.flat.any()) == ("zero" not in tail)
-    benchmark.pedantic(
-        opt.step, kwargs={"zero_grad": "zero" in tail}, rounds=1 if SIZE == 1024 else 30, warmup_rounds=1
-    )
+    benchmark.pedantic(opt.step, kwargs={"zero_grad": "zero" in tail}, rounds=1 if TINY else 30, warmup_rounds=1)
     assert params.flat.max() < 1

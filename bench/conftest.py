@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import lrcore as lr
 from lrcore import kernels
 
 BUILDS = ("reference", *kernels.compiled())
+TINY = bool(os.environ.get("LRCORE_BENCH_TINY"))  # once and small: whether the benchmarks work, not how fast
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Builds are compared on one thread; implementations in processes of their own have what they are given."""
+    with lr.threads(1):
+        yield
 
 
 @pytest.hookimpl(trylast=True)

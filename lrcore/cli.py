@@ -1,4 +1,4 @@
-"""The command line: ``lrcore train``, ``lrcore find-lr`` and ``lrcore info``."""
+"""The command line: ``lrcore train``, ``lrcore find-lr``, ``lrcore bench`` and ``lrcore info``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from lrcore.control import EarlyStopping, ReduceOnPlateau
 from lrcore.finder import LrFinding
 from lrcore.kernels import show_config
 from lrcore.models import CrossEntropy, Network, SquaredError
+from lrcore.pool import get_num_threads
 from lrcore.schedules import Schedule, parse
 from lrcore.training import DivergedError, Epoch, Trainer
 
@@ -49,8 +50,22 @@ A fifth of the rows is held out. Features are standardised. Equal arguments give
 """
 
 
+_BENCH_EPILOG = """\
+examples:
+  lrcore bench --quick
+  lrcore bench --case gpt2 --case tail --peers
+  lrcore bench --case sizes --case tensors --peers --json results.json --plot step.png
+
+Without --case, every group, which takes an hour or more; lrcore bench --list names them.
+"""
+
+
 class _UsageError(ValueError):
     """The user's mistake, in one line."""
+
+
+class _FailedError(Exception):
+    """What was asked for has not come about, in one line."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -64,8 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0; 1 if training diverged; 2 for a mistake in arguments or data; 130 if interrupted. All
-        but the first come with one line on stderr. Also 1, in silence, if stdout was closed.
+        Exit status: 0; 1 if training diverged or a benchmark found a wrong result; 2 for a mistake in arguments
+        or data; 130 if interrupted. All but the first come with one line on stderr. Also 1, in silence, if
+        stdout was closed.
     """
     parser = _parser()
     try:
@@ -79,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _stop(error, 2)
     except MemoryError as error:
         return _stop(f"not enough memory: {error}", 2)
+    except _FailedError as error:
+        return _stop(error, 1)
     except DivergedError as error:
         return _stop(f"{error}; a smaller --lr may help", 1)
     except KeyboardInterrupt:
@@ -107,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_train(commands)
     _add_find_lr(commands)
+    _add_bench(commands)
     _add_info(commands)
     return parser
 
@@ -122,6 +141,57 @@ def _add_info(commands: Any) -> None:
         allow_abbrev=False,
     )
     info.set_defaults(run=lambda arguments: show_config())
+
+
+# lrcore bench
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="time optimizer steps on this machine",
+        description="Time optimizer steps on this machine, beside what memory allows, NumPy and other libraries.",
+        epilog=_BENCH_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    bench.set_defaults(run=_bench)
+    bench.add_argument("--quick", action="store_true", help="a few cases, a few rounds: about a minute")
+    bench.add_argument("--case", metavar="NAME", action="append", help="a case or a group; may be given again")
+    bench.add_argument("--list", action="store_true", help="list the groups and their cases")
+    bench.add_argument("--peers", action="store_true", help="beside every library that is installed, not torch alone")
+    bench.add_argument("--threads", metavar="N", type=_whole(1), help="for each (default: what lrcore may use)")
+    bench.add_argument("--rounds", metavar="N", type=_whole(1), help="turns for each (default: 21; quick, 7)")
+    bench.add_argument("--json", metavar="FILE", type=Path, help="write everything measured to FILE")
+    bench.add_argument("--plot", metavar="FILE", type=Path, help="draw groups sizes and tensors; needs matplotlib")
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from lrcore.bench import cases, plot, run
+    from lrcore.bench.race import WrongResultError
+
+    if arguments.list:
+        for group, members in cases.GROUPS.items():
+            _say(f"{group}: {' '.join(case.name for case in members)}")
+        return
+    try:
+        chosen = cases.chosen(arguments.case or (cases.QUICK if arguments.quick else tuple(cases.GROUPS)))
+        if arguments.plot:
+            plot.check(arguments.plot, chosen)
+    except ValueError as error:
+        raise _UsageError(f"--{error}") from error
+    for option, path in (("--json", arguments.json), ("--plot", arguments.plot)):
+        if path and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise _UsageError(f"{option} must be a file in a directory that exists, got '{path}'")
+    threads = arguments.threads or get_num_threads()
+    rounds = arguments.rounds or (run.QUICK_ROUNDS if arguments.quick else run.ROUNDS)
+    tiny = bool(os.environ.get("LRCORE_BENCH_TINY"))
+    try:
+        results = run.run(chosen, threads, rounds, arguments.peers, _say, arguments.json, tiny)
+    except WrongResultError as error:
+        raise _FailedError(error) from error
+    if arguments.plot:
+        plot.draw(results, arguments.plot)
 
 
 # lrcore train

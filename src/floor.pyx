@@ -1,0 +1,128 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: freethreading_compatible=True
+"""What memory allows: the streams of an optimizer step with one addition an element, and nothing else.
+
+Reads the gradient, reads and writes the parameters and each state, in the chunks and on the threads that the
+sweep of ``kernels.pyx`` uses, on arrays laid out as well as we know how. A benchmark's measure, not an optimizer.
+Compiled once per instruction-set level, as the kernels are.
+"""
+
+cimport numpy as cnp
+from cython cimport floating
+from cpython.pycapsule cimport PyCapsule_GetPointer
+
+import numpy as np
+
+from lrcore._lrcore_pool import POOL_RUN
+from lrcore.buffer import staggered
+
+cnp.import_array()
+
+ctypedef void (*PoolWork)(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+ctypedef void (*PoolRun)(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t grain) noexcept nogil
+
+cdef PoolRun pool_run = <PoolRun> PyCapsule_GetPointer(POOL_RUN, "lrcore.pool_run")
+
+cdef enum:
+    CHUNK = 2048  # these three as in kernels.pyx
+    ALONE = 16
+    GRAIN = 32
+    MAX_STATES = 4
+
+cdef struct Streams:
+    char* theta
+    const char* g
+    char* states[MAX_STATES]
+    Py_ssize_t n_states
+    Py_ssize_t size
+
+
+cdef inline void touch_chunk(Streams* streams, Py_ssize_t start, Py_ssize_t n, floating* theta,
+                             const floating* g) noexcept nogil:
+    """One loop for each number of states, so that all streams advance together, as in a rule."""
+    cdef floating* a = <floating*> streams.states[0] + start
+    cdef floating* b = <floating*> streams.states[1] + start
+    cdef floating* c = <floating*> streams.states[2] + start
+    cdef floating* d = <floating*> streams.states[3] + start
+    cdef Py_ssize_t i
+    theta += start
+    g += start
+    if streams.n_states == 0:
+        for i in range(n):
+            theta[i] += g[i]
+    elif streams.n_states == 1:
+        for i in range(n):
+            a[i] += g[i]
+            theta[i] += g[i]
+    elif streams.n_states == 2:
+        for i in range(n):
+            a[i] += g[i]
+            b[i] += g[i]
+            theta[i] += g[i]
+    elif streams.n_states == 3:
+        for i in range(n):
+            a[i] += g[i]
+            b[i] += g[i]
+            c[i] += g[i]
+            theta[i] += g[i]
+    else:
+        for i in range(n):
+            a[i] += g[i]
+            b[i] += g[i]
+            c[i] += g[i]
+            d[i] += g[i]
+            theta[i] += g[i]
+
+
+cdef inline void touch_chunks(Streams* streams, Py_ssize_t begin, Py_ssize_t end, floating* theta,
+                              const floating* g) noexcept nogil:
+    cdef Py_ssize_t chunk
+    for chunk in range(begin, end):
+        touch_chunk(streams, chunk * CHUNK, min(<Py_ssize_t> CHUNK, streams.size - chunk * CHUNK), theta, g)
+
+
+cdef void touch_single(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    cdef Streams* streams = <Streams*> context
+    touch_chunks[float](streams, begin, end, <float*> streams.theta, <const float*> streams.g)
+
+
+cdef void touch_double(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    cdef Streams* streams = <Streams*> context
+    touch_chunks[double](streams, begin, end, <double*> streams.theta, <const double*> streams.g)
+
+
+cdef class Floor:
+    """Streams of ``size`` elements: parameters of 0, a gradient of 1 and ``n_states`` states of 0."""
+
+    cdef Streams streams
+    cdef bint double
+    cdef readonly list arrays  # theta, g, states
+
+    def __cinit__(self, Py_ssize_t size, dtype, Py_ssize_t n_states):
+        cdef Py_ssize_t k
+        dtype = np.dtype(dtype)
+        if dtype not in (np.float32, np.float64):
+            raise TypeError(f"dtype must be float32 or float64, got {dtype}")
+        if not 0 <= n_states <= MAX_STATES:
+            raise ValueError(f"n_states must be in 0 to {MAX_STATES}, got {n_states}")
+        self.double = dtype == np.float64
+        self.arrays = staggered(2 + n_states, size, dtype)
+        for array in self.arrays:
+            array.fill(0)  # so that every page is there before the first step
+        self.arrays[1].fill(1)
+        self.streams.size = size
+        self.streams.n_states = n_states
+        self.streams.theta = <char*> cnp.PyArray_DATA(self.arrays[0])
+        self.streams.g = <const char*> cnp.PyArray_DATA(self.arrays[1])
+        for k in range(n_states):
+            self.streams.states[k] = <char*> cnp.PyArray_DATA(self.arrays[2 + k])
+
+    def step(self):
+        """Add the gradient to the parameters and to each state."""
+        cdef Py_ssize_t chunks = (self.streams.size + CHUNK - 1) // CHUNK
+        cdef PoolWork work = touch_double if self.double else touch_single
+        with nogil:
+            if chunks <= ALONE:
+                work(&self.streams, 0, chunks)
+            else:
+                pool_run(work, &self.streams, chunks, max(<Py_ssize_t> 1, min(<Py_ssize_t> GRAIN, chunks // 16)))

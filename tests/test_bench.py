@@ -1,0 +1,234 @@
+"""The benchmarks say what they measure: cases, the floor, proofs, the command."""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lrcore import base, kernels, reference
+from lrcore.bench import cases, implementations, plot, race, report, worker
+from lrcore.bench.run import contenders
+from lrcore.cli import main
+
+CASES = cases.CASES
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRCORE_BENCH_TINY", "1")
+
+
+def test_models_have_the_published_parameters() -> None:
+    assert [len(CASES[name].shapes) for name in ("gpt2", "resnet50", "mlp")] == [148, 161, 6]
+    assert CASES["gpt2"].elements == 124_439_808
+    assert CASES["resnet50"].elements == 25_557_032
+    assert CASES["mlp"].elements == 784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10
+
+
+def test_sizes() -> None:
+    for group in ("sizes", "lists"):
+        assert [case.elements for case in cases.GROUPS[group]] == [1 << k for k in range(10, 27, 2)]
+    assert {case.elements for case in cases.GROUPS["tensors"]} == {1 << 20}
+    assert [len(case.shapes) for case in cases.GROUPS["tensors"]] == [1, 3, 10, 30, 100, 300, 1000]
+
+
+def test_names_are_unique_and_every_rule_has_a_case() -> None:
+    assert len(CASES) == sum(map(len, cases.GROUPS.values()))
+    assert not CASES.keys() & cases.GROUPS.keys()
+    rules = {case.make([np.ones(1, case.dtype)]).param_groups[0].rule for case in cases.GROUPS["optimizers"]}
+    assert rules == reference.RULES.keys()
+    assert {case.optimizer for case in CASES.values()} == base.registered().keys() - {"Adam"}
+    for case in CASES.values():
+        for name in case.contenders:
+            implementations.kind(name)
+
+
+def test_traffic_of_adamw() -> None:
+    assert CASES["16Mi"].traffic == 28 << 24
+    assert CASES["adam-float64"].traffic == 56 << 24
+    assert CASES["tail-1Mi"].traffic == 44 << 20
+
+
+@pytest.mark.skipif(not kernels.compiled(), reason="no compiled kernels here")
+@pytest.mark.parametrize("build", kernels.compiled())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_states", range(5))
+def test_floor_reads_and_writes_the_streams_of_a_step(build: str, dtype: str, n_states: int) -> None:
+    size = 100_003
+    floor = import_module(f"lrcore._floor_{build}").Floor(size, dtype, n_states)
+    assert [(array.size, array.dtype) for array in floor.arrays] == [(size, dtype)] * (2 + n_states)
+    theta, g, *states = floor.arrays
+    g[...] = np.arange(size)
+    for _ in range(3):
+        floor.step()
+    for array in (theta, *states):
+        np.testing.assert_array_equal(array, 3 * g)
+    np.testing.assert_array_equal(g, np.arange(size))
+
+
+@pytest.mark.skipif(not kernels.compiled(), reason="no compiled kernels here")
+def test_floor_refuses_what_it_cannot_do() -> None:
+    module = import_module(f"lrcore._floor_{kernels.compiled()[-1]}")
+    with pytest.raises(ValueError, match=r"n_states must be in 0 to 4, got 5"):
+        module.Floor(8, "float32", 5)
+    with pytest.raises(TypeError, match=r"dtype must be float32 or float64, got int32"):
+        module.Floor(8, "int32", 2)
+
+
+@pytest.mark.parametrize("name", ["lrcore buffer", "lrcore arrays", "NumPy reference", "NumPy expression"])
+@pytest.mark.parametrize("case", ["1000", "mlp"])
+def test_proof_accepts_what_is_right(name: str, case: str) -> None:
+    tiny = CASES[case].tiny()
+    implementations.prove(name, implementations.make(name, tiny, threads=2), tiny)
+
+
+@pytest.mark.parametrize("name", ["lrcore buffer", "NumPy expression"])
+def test_proof_finds_what_is_wrong(name: str) -> None:
+    case = CASES["1Ki"]
+    made = implementations.make(name, case, threads=1)
+    right = made.step
+
+    def wrong() -> None:
+        right()
+        made.params[0][1023] += np.float32(1e-4)
+
+    made.step = wrong
+    with pytest.raises(ArithmeticError, match=f"^{name} must agree with the NumPy reference after 3 steps"):
+        implementations.prove(name, made, case)
+
+
+@pytest.mark.parametrize(("name", "refused"), [("lrcore arrays", True), ("NumPy expression", False)])
+def test_proof_asks_for_the_last_bit_of_lrcore_alone(name: str, refused: bool) -> None:
+    case = CASES["1Ki"]
+    made = implementations.make(name, case, threads=1)
+    right = made.step
+
+    def one_bit_off() -> None:
+        right()
+        made.params[0][5] = np.nextafter(made.params[0][5], np.float32(np.inf))
+
+    made.step = one_bit_off
+    with pytest.raises(ArithmeticError) if refused else nullcontext():
+        implementations.prove(name, made, case)
+
+
+def test_turn_of_a_worker(tiny: None) -> None:
+    turns = worker.Turns("lrcore buffer, 1 thread", CASES["numpy-512-128"].tiny(), threads=2)
+    times = turns.take()
+    assert times.keys() == {"work", "step", "both"}
+    assert all(0 < seconds < 1 for seconds in times.values())
+
+
+def test_ratios_are_of_turns_of_the_same_round() -> None:
+    row = race.Row("b", step=[2.0, 9.0, 8.0], against={"a": [(2.0, 1.0), (9.0, 3.0), (8.0, 2.0)]})
+    assert row.ratios("a") == [2.0, 3.0, 4.0]
+    assert row.ratios("c") == []
+    assert race.spread(row.ratios("a")) == (3.0, 2.5, 3.5)
+
+
+def test_memory_decides_who_runs_together() -> None:
+    case = CASES["64Mi"]
+    rows = {name: race.Row(name) for name in contenders(case, peers=True)}
+    (heat,) = race._heats(case, rows, math.inf)
+    assert heat == list(rows)
+    heats = list(race._heats(case, rows, 8e9))
+    assert len(heats) > 1
+    assert all(heat[:2] == list(case.anchors) for heat in heats)
+    assert sorted(name for heat in heats for name in heat[2:]) == sorted(rows.keys() - set(case.anchors))
+    assert not list(race._heats(case, rows, 1e9))
+    assert all(row.skipped.startswith("needs ") for row in rows.values())
+
+
+def test_command(tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setattr("lrcore.bench.run.contenders", lambda case, peers: [*case.anchors, *case.measures])
+    path = tmp_path / "results.json"
+    arguments = ["--quick", "--case", "1Ki", "--case", "tail-1Mi", "--rounds", "2", "--json", str(path)]
+    assert main(["bench", *arguments]) == 0
+    out = capsys.readouterr().out
+    for line in report.METHOD:
+        assert line in out
+    results = json.loads(path.read_text())
+    assert results["machine"]["versions"]["numpy"] == np.__version__
+    assert results["machine"]["build"] == kernels.selected
+    first, second = results["cases"]
+    assert (first["case"], first["group"], second["kind"]) == ("1Ki", "sizes", "tail")
+    rows = {row["name"]: row for row in first["rows"]}
+    assert rows.keys() == {"lrcore buffer", "lrcore arrays", "floor", "NumPy reference"}
+    assert len(rows["lrcore buffer"]["step"]["rounds"]) == 2
+    assert rows["NumPy reference"]["times"].keys() == {"lrcore buffer", "lrcore arrays"}
+    if kernels.selected == "reference":
+        assert rows["floor"]["skipped"] == "RuntimeError: there are no compiled kernels here"
+    else:
+        assert rows["lrcore buffer"]["of_floor"]["median"] > 0
+
+
+def test_what_is_not_installed_is_a_reason_to_skip(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(implementations, "find_spec", lambda package: None)
+    for name, case, package in (
+        ("DeepSpeed", "1Ki", "deepspeed"),
+        ("torch fused, 1 thread", "threads-1Mi", "torch"),
+        ("lrcore buffer", "torch-512-128", "torch"),
+    ):
+        assert worker._prepare(name, CASES[case].tiny(), 1) == (None, {"skipped": f"{package} is not installed"})
+    assert implementations.missing("lrcore buffer", CASES["numpy-512-128"]) is None
+
+
+def test_a_worker_that_dies_is_skipped_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "import sys; print('{}', flush=True); input(); print('out of luck', file=sys.stderr); sys.exit(3)"
+    real = race.subprocess.Popen
+    monkeypatch.setattr(race.subprocess, "Popen", lambda command, **rest: real([command[0], "-c", script], **rest))
+    (row,) = race.race(CASES["1Ki"], ["optax"], threads=1, rounds=2)
+    assert (row.skipped, row.step) == ("ended with status 3: out of luck", [])
+
+
+def test_a_wrong_result_of_lrcore_ends_the_run(
+    tiny: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise race.WrongResultError("lrcore buffer must agree")
+
+    monkeypatch.setattr("lrcore.bench.run.race", refuse)
+    assert main(["bench", "--case", "1Ki"]) == 1
+    assert capsys.readouterr().err == "lrcore: lrcore buffer must agree\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--case", "2Ki"], "--case must be one of sizes, lists, "),
+        (["--case", "1Ki", "--json", "no/such/directory/f"], "--json must be a file in a directory that exists, got"),
+        (["--case", "sizes", "--plot", "f.txt"], "--plot must end in .png, .svg, .pdf, got 'f.txt'"),
+        (["--case", "gpt2", "--plot", "f.png"], "--plot must go with cases of the groups sizes or tensors"),
+        (["--threads", "0"], "--threads must be a whole number >= 1, got '0'"),
+    ],
+)
+def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.count("\n") == 1
+    assert err.startswith(f"lrcore: {message}")
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--list"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(cases.GROUPS)
+
+
+def test_curves() -> None:
+    rows = [{"name": "numba", "skipped": "why"}, {"name": "lrcore buffer", "step": {"median": 2e-6}}]
+    results = {"cases": [{"group": "sizes", "elements": n, "rows": rows} for n in (4096, 1024)]}
+    assert plot.curves(results, "sizes", "elements") == {"lrcore buffer": [(1024, 2e-6), (4096, 2e-6)]}
+    assert plot.curves(results, "tensors", "tensors") == {}
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(1.5, "1.5 s"), (0.01234, "12.3 ms"), (1e-3, "1 ms"), (4e-6, "4 us")])
+def test_durations(seconds: float, text: str) -> None:
+    assert report.duration(seconds) == text
