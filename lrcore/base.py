@@ -10,6 +10,7 @@ import math
 from _thread import allocate_lock
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
 
 import numpy as np
@@ -18,6 +19,10 @@ from lrcore import checks, hyperparameters, kernels, reference, structure
 from lrcore.buffer import staggered
 from lrcore.hyperparameters import Number
 from lrcore.structure import Array, Parameters, Structure
+
+_ONE = 1.0  # the default loss scale, known by identity: it needs no check
+
+_SINGLE_MAX = float(np.finfo(np.float32).max)
 
 Values = Mapping[str, Any]  # of the hyperparameters at one step
 
@@ -64,15 +69,16 @@ class StepReport(NamedTuple):
 class ParameterGroup(MutableMapping[str, Any]):
     """The hyperparameters of some of the parameters. ``group["lr"] = 0.1`` is checked and holds from the next step."""
 
+    _hyper: dict[str, Any]
+
     def __init__(self, parameters: Parameters, hyper: dict[str, Any], kind: type[Optimizer], like: str) -> None:
         kind._check_together(hyper, like)
         self.parameters = parameters
         self.rule = kind._rule(hyper)
         self.scalars = dict(kind._initial_scalars(like))
-        self._hyper = hyper
         self._kind = kind
         self._like = like
-        self._scheduled = any(map(hyperparameters.is_scheduled, hyper.values()))
+        self.adopt(hyper)
 
     def at(self, step: int) -> Values:
         """The hyperparameters at a step, counted from 0."""
@@ -86,15 +92,32 @@ class ParameterGroup(MutableMapping[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         if name not in self._hyper:
             raise KeyError(f"no hyperparameter {name!r}; this optimizer has {', '.join(self._hyper)}")
-        changed = self._hyper | {name: hyperparameters.check(name, value)}
+        if name == "initial_accumulator_value":
+            raise ValueError(f"{name} must be given when the optimizer is made, where it is used")
+        self.adopt(self.with_changes({name: hyperparameters.check(name, value)}))
+
+    def with_changes(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """All hyperparameters, some of them changed; raises if they do not go together, or with the state."""
+        changed = self._hyper | changes
         self._kind._check_together(changed, self._like)
         if self._kind._rule(changed) != self.rule:
+            differ = [name for name, value in changes.items() if value != self._hyper[name]]
             raise ValueError(
-                f"{name} must not change what the optimizer remembers once it is made: "
-                f"{self._hyper[name]!r} to {value!r} would"
+                f"{' and '.join(differ)} must not change what the optimizer remembers once it is made: "
+                f"{', '.join(f'{self._hyper[name]!r} to {changes[name]!r}' for name in differ)} would"
             )
-        self._hyper = changed
-        self._scheduled = any(map(hyperparameters.is_scheduled, changed.values()))
+        return changed
+
+    def adopt(self, hyper: dict[str, Any]) -> None:
+        """Have these hyperparameters from now on."""
+        self._hyper = hyper
+        self._scheduled = any(map(hyperparameters.is_scheduled, hyper.values()))
+
+    def twin(self) -> ParameterGroup:
+        """A group of the same parameters that changes by itself."""
+        other = copy(self)
+        other.scalars = dict(self.scalars)
+        return other
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("a parameter group keeps its hyperparameters")
@@ -150,7 +173,7 @@ class Optimizer:
     """The libraries in which this optimizer's weight decay bypasses the gradient."""
 
     def __init_subclass__(cls) -> None:
-        _OPTIMIZERS[cls.__name__] = cls
+        _OPTIMIZERS.setdefault(cls.__name__, cls)
 
     def __init__(
         self,
@@ -256,6 +279,7 @@ class Optimizer:
     def _prepare(self) -> None:
         """What is made from the rest, and is not saved."""
         self._lock = allocate_lock()
+        self._build = kernels.selected
         self._parameters = [group.parameters for group in self.param_groups]
         self._sweeps: dict[bool, kernels.Sweep] = {False: self._make_sweep(by_name=False)}
 
@@ -271,11 +295,11 @@ class Optimizer:
                 (theta, [arrays[k] for arrays in rows], averages[k] if averages else None)
                 for k, theta in enumerate(parameters.tensors(by_name))
             ]))  # fmt: skip
-        return kernels.sweep(groups)
+        return kernels.sweep(groups, self._build)
 
     # The step.
 
-    def step(self, grads: Structure = None, grad_scale: float = 1.0, zero_grad: bool = False) -> StepReport:
+    def step(self, grads: Structure = None, grad_scale: float = _ONE, zero_grad: bool = False) -> StepReport:
         """Change every parameter by one step.
 
         Parameters
@@ -297,13 +321,12 @@ class Optimizer:
         RuntimeError
             Another thread is in a step of this optimizer, or :meth:`averaged` is in force. Nothing has changed.
         """
-        if not self._lock.acquire(False):
-            raise RuntimeError(
-                "step must not be called while another thread is in a step of the same optimizer, nor in averaged()"
-            )
-        try:
+        self._refuse_if_busy("step")
+        with self._lock:
             gathered, by_name = structure.gather(self._parameters, grads, self._grouped)
-            factor = 1.0 if grad_scale == 1.0 else 1.0 / hyperparameters.number("grad_scale", grad_scale)
+            factor = 1.0
+            if grad_scale is not _ONE:
+                factor = 1.0 / hyperparameters.number("grad_scale", grad_scale)
             checks.flag("zero_grad", zero_grad)
             step = self._t
             t = step + 1
@@ -319,6 +342,7 @@ class Optimizer:
                 if group.scalars:
                     scalars.append((group.scalars, self._advance(group, h, t)))
             if by_name not in self._sweeps:
+                structure.explain(self._parameters, gathered, by_name, zero_grad)
                 self._sweeps[by_name] = self._make_sweep(by_name)
             sweep = self._sweeps[by_name]
             if isinstance(sweep, reference.Sweep):
@@ -346,8 +370,13 @@ class Optimizer:
                 structure.explain(self._parameters, gathered, by_name, zero_grad)
                 raise RuntimeError("a gradient was refused that satisfies every rule")
             return StepReport(t, lr, True, norm)
-        finally:
-            self._lock.release()
+
+    def _refuse_if_busy(self, method: str) -> None:
+        # Asked first and taken after, so that an interrupt between the two leaves no lock held.
+        if self._lock.locked():
+            raise RuntimeError(
+                f"{method} must not be called while a thread is in a step of the same optimizer, nor in averaged()"
+            )
 
     def _norm(self, sweep: kernels.Sweep, grads: Sequence[Array], by_name: bool, factor: float) -> tuple[float, bool]:
         """Norm of all gradients times ``factor``, and whether every one of their elements is finite."""
@@ -355,10 +384,15 @@ class Optimizer:
         if squares is None:
             structure.explain(self._parameters, grads, by_name, writable=False)
             raise RuntimeError("a gradient was refused that satisfies every rule")
+        norm = math.sqrt(squares) * factor
+        if norm <= _SINGLE_MAX:
+            return norm, True
+        with np.errstate(over="ignore"):
+            finite = all(np.isfinite(g * factor).all() for g in grads)
+        if not finite:
+            return norm, False
         if math.isfinite(squares):
-            return math.sqrt(squares) * factor, True
-        if not all(np.isfinite(g).all() for g in grads):
-            return math.sqrt(squares) * factor, False
+            return norm, True
         largest = max(float(np.abs(g).max(initial=0)) for g in grads)  # the squares overflowed
         total = sum(sum(reference.sum_of_squares(g / largest)) for g in grads)
         return largest * factor * math.sqrt(total), True
@@ -416,7 +450,7 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """Learning rate of the first group at the next step. Assigning sets that of every group."""
+        """The hyperparameter ``lr`` of the first group at the next step. Assigning sets that of every group."""
         rate: float = hyperparameters.at("lr", self.param_groups[0]["lr"], self._t)
         return rate
 
@@ -425,6 +459,11 @@ class Optimizer:
         hyperparameters.check("lr", value)
         for group in self.param_groups:
             group["lr"] = value
+
+    @property
+    def next_rate(self) -> float:
+        """The rate that the next step will report: ``lr``, after the inverse-time decay that some have built in."""
+        return self._rate(self.param_groups[0].at(self._t), self._t)
 
     @property
     def step_count(self) -> int:
@@ -456,7 +495,7 @@ class Optimizer:
 
     @contextmanager
     def averaged(self) -> Iterator[Structure]:
-        """Swap the averages into the parameters: ``with opt.averaged(): predict()``; swapped back on leaving.
+        """Have the averages in the parameters: ``with opt.averaged(): predict()``; on leaving, what was there before.
 
         Raises
         ------
@@ -467,21 +506,25 @@ class Optimizer:
         """
         if self._ema is None:
             raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
-        if not self._lock.acquire(False):
-            raise RuntimeError("averaged must not be entered during a step, nor twice")
-        self._swap_averages()
-        try:
-            yield self.params
-        finally:
-            self._swap_averages()
-            self._lock.release()
-
-    def _swap_averages(self) -> None:
-        for group, states in zip(self.param_groups, self._states, strict=True):
-            for theta, average in zip(group.parameters.tensors(by_name=False), states["average"], strict=True):
-                saved = theta.copy()
-                theta[...] = average
-                average[...] = saved
+        self._refuse_if_busy("averaged")
+        for parameters in self._parameters:
+            parameters.check_same()
+            for leaf in parameters.leaves:
+                leaf.check_parameter("params" + leaf.path)
+        pairs = [
+            (theta, average)
+            for group, states in zip(self.param_groups, self._states, strict=True)
+            for theta, average in zip(group.parameters.tensors(by_name=False), states["average"], strict=True)
+        ]
+        with self._lock:
+            saved = [theta.copy() for theta, _ in pairs]
+            try:
+                for theta, average in pairs:
+                    theta[...] = average
+                yield self.params
+            finally:
+                for (theta, _), value in zip(pairs, saved, strict=True):
+                    theta[...] = value
 
     # Saving and loading.
 
@@ -491,8 +534,16 @@ class Optimizer:
         ``{"optimizer", "like", "step", "groups": [{hyperparameters, "params": names}], "state": {name: {…}}}``.
         Schedules are code and are not saved: give them again.
         """
-        if self._lock.locked():
-            raise RuntimeError("state_dict must not be called during a step, nor in averaged()")
+        self._refuse_if_busy("state_dict")
+        with self._lock:
+            saved = self._state()
+            saved["state"] = {
+                name: {key: array.copy() for key, array in arrays.items()} for name, arrays in saved["state"].items()
+            }
+            return saved
+
+    def _state(self) -> dict[str, Any]:
+        """What :meth:`state_dict` gives, not copied."""
         groups = []
         state: dict[str, dict[str, Array]] = {}
         for group, states in zip(self.param_groups, self._states, strict=True):
@@ -507,7 +558,7 @@ class Optimizer:
                 state[name] = {}
             for key, arrays in states.items():
                 for name, array in group.parameters.split(arrays).items():
-                    state[name][key] = array.copy()
+                    state[name][key] = array
         return {
             "optimizer": type(self).__name__,
             "like": self.like,
@@ -526,7 +577,8 @@ class Optimizer:
         """
         if not isinstance(saved, Mapping):
             raise TypeError(f"state must be a mapping as state_dict gives, got {type(saved).__name__}")
-        mine = self.state_dict()
+        self._refuse_if_busy("load_state_dict")
+        mine = self._state()
         for key in mine:
             if key not in saved:
                 raise ValueError(f"state must have the key {key!r}, got {', '.join(map(repr, saved))}")
@@ -540,14 +592,14 @@ class Optimizer:
             raise ValueError(f"state['step'] must be >= 0, got {step}")
         changes = self._check_groups(saved["groups"], mine["groups"])
         _check_state(saved["state"], mine["state"])
-        for group, states, (hyper, scalars) in zip(self.param_groups, self._states, changes, strict=True):
-            for key, value in hyper.items():
-                group[key] = value
-            group.scalars.update(scalars)
-            for key, arrays in states.items():
-                for name, array in group.parameters.split(arrays).items():
+        with self._lock:
+            for group, (hyper, scalars) in zip(self.param_groups, changes, strict=True):
+                group.adopt(hyper)
+                group.scalars.update(scalars)
+            for name, arrays in mine["state"].items():
+                for key, array in arrays.items():
                     array[...] = saved["state"][name][key]
-        self._t = int(step)
+            self._t = int(step)
 
     def _check_groups(
         self, saved: Any, mine: Sequence[Mapping[str, Any]]
@@ -562,26 +614,32 @@ class Optimizer:
             label = f"state['groups'][{k}]"
             if not isinstance(theirs, Mapping):
                 raise TypeError(f"{label} must be a mapping, got {type(theirs).__name__}")
-            if list(theirs.get("params", ())) != ours["params"]:
+            if theirs.get("params") != ours["params"]:
                 raise ValueError(f"{label}['params'] must be {ours['params']}, got {theirs.get('params')}")
+            for key in ours:
+                if key not in theirs:
+                    raise ValueError(
+                        f"{label} must have {key!r}; if that followed a schedule, make the optimizer with it"
+                    )
             given = {key: value for key, value in theirs.items() if key not in ("params", *group.scalars)}
             checked = self._checked(given)
-            hyper = {key: value for key, value in checked.items() if key in ours}
             scalars = {}
             for key in group.scalars:
-                if not isinstance(theirs.get(key), float):
-                    raise TypeError(f"{label}[{key!r}] must be a float, got {theirs.get(key)!r}")
+                if not isinstance(theirs[key], float):
+                    raise TypeError(f"{label}[{key!r}] must be a float, got {theirs[key]!r}")
+                if not 0.0 <= theirs[key] <= 1.0:
+                    raise ValueError(f"{label}[{key!r}] must be in [0, 1], got {theirs[key]!r}")
                 scalars[key] = theirs[key]
-            if self._rule({**group, **hyper}) != group.rule:
-                raise ValueError(f"{label} must keep what this optimizer remembers, got {hyper}")
-            changes.append((hyper, scalars))
+            changes.append((group.with_changes({key: checked[key] for key in checked if key in ours}), scalars))
         return changes
 
     def __getstate__(self) -> dict[str, Any]:
+        self._refuse_if_busy("a copy")
         return {key: value for key, value in vars(self).items() if key not in ("_lock", "_sweeps")}
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self.__dict__.update(saved)
+        self.param_groups = [group.twin() for group in self.param_groups]
         copied = self._states
         self._states = [self._allocate(group) for group in self.param_groups]
         for mine, theirs in zip(self._states, copied, strict=True):

@@ -55,6 +55,9 @@ class Views(Mapping[str, Array]):
             raise ValueError(f"{self._label}[{name!r}] must have shape {view.shape}, got {np.shape(value)}")
         view[...] = value
 
+    __eq__ = object.__eq__  # equality of arrays has no single truth value
+    __hash__ = object.__hash__
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 
@@ -123,9 +126,14 @@ class ParameterBuffer(Views):
         size = sum(array.size for array in params.values())
         flat, gradients = staggered(2, size, params[first].dtype)
         super().__init__(flat, shapes, "params")
-        self.grads = Views(gradients, shapes, "params.grads")
+        self._grads = Views(gradients, shapes, "params.grads")
         for name, array in params.items():
             self[name] = array
+
+    @property
+    def grads(self) -> Views:
+        """Views of the gradients."""
+        return self._grads
 
     @property
     def dtype(self) -> np.dtype[Any]:

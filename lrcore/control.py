@@ -183,6 +183,7 @@ class ReduceOnPlateau(_Watch):
         self.threshold_mode = checks.one_of("threshold_mode", threshold_mode, "rel", "abs")
         super().__init__(patience, mode, self.threshold, threshold_mode == "rel", metric, every)
         self.scale = 1.0
+        self._in_use = False  # as a rate
         self._cooling = 0
 
     @property
@@ -200,12 +201,12 @@ class ReduceOnPlateau(_Watch):
         Raises
         ------
         ValueError
-            As a callback: no hyperparameter of the optimizer is a schedule, so this one is not in use.
+            As a callback: no optimizer has asked for its rate, so it is not in use.
         """
         if not isinstance(step, Iteration):
+            self._in_use = True
             return (self.initial(step) if callable(self.initial) else self.initial) * self.scale
-        groups = step.optimizer.param_groups
-        if not any(hyperparameters.is_scheduled(value) for group in groups for value in group.values()):
+        if not self._in_use:
             raise ValueError(f"optimizer must have this ReduceOnPlateau as its lr, got lr={step.optimizer.lr!r}")
         metric = self._look(step)
         if metric is not None:

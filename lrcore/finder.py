@@ -405,3 +405,7 @@ def _proportions(opt: Optimizer) -> list[float]:
 def _set_rate(opt: Optimizer, rate: float, proportions: Sequence[float]) -> None:
     for group, proportion in zip(opt.param_groups, proportions, strict=True):
         group["lr"] = rate * proportion
+    wanted, given = rate * proportions[0], opt.next_rate
+    if given not in (0.0, wanted):  # the optimizer has inverse-time decay built in
+        for group in opt.param_groups:
+            group["lr"] *= wanted / given

@@ -29,7 +29,7 @@ _RANGES = {
     "ema": "[0, 1)",
     "clip_norm": "(0, inf)",
     "clip_value": "(0, inf)",
-    "grad_scale": "(0, inf)",
+    "grad_scale": "[1e-300, 1e300]",
 }
 
 
@@ -48,7 +48,9 @@ def check(name: str, value: Any) -> Any:
         if len(value) != 2:
             raise ValueError(f"betas must be a pair of numbers, got {len(value)} of them")
         return tuple(beta if callable(beta) else number("betas", beta, f"betas[{k}]") for k, beta in enumerate(value))
-    return value if callable(value) else number(name, value)
+    if callable(value) and name != "initial_accumulator_value":
+        return value
+    return number(name, value)
 
 
 def is_scheduled(value: Any) -> bool:

@@ -93,6 +93,9 @@ def _choose() -> str:
 
 selected = _choose()
 
+same_objects: Callable[[Sequence[object], Sequence[object]], bool] = module(selected).same_objects
+"""Whether two sequences hold the same objects in the same order."""
+
 power: Callable[[float, float], float] = formulas(selected).scalar_power
 """x to the power y with the same bits on every machine, which the C library's is not."""
 
@@ -110,9 +113,9 @@ def using(build: str) -> Iterator[None]:
         selected = before
 
 
-def sweep(groups: Sequence[tuple[str, Tensors]]) -> Sweep:
-    """A sweep of the selected build over these tensors."""
-    made: Sweep = module(selected).Sweep(groups)
+def sweep(groups: Sequence[tuple[str, Tensors]], build: str) -> Sweep:
+    """A sweep of a build over these tensors."""
+    made: Sweep = module(build).Sweep(groups)
     return made
 
 

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from lrcore.base import Optimizer
 from lrcore.buffer import ParameterBuffer
-from lrcore.structure import Array, Structure
+from lrcore.structure import Array, Structure, is_groups
 
 Ended = Literal["completed", "stopped", "diverged", "oscillated"]
 
 _GROWTH = 1e3  # a loss this many times the first ones, and still rising, is taken to grow without bound
 _RISES = 3
+_NOTHING = 1e-12  # losses below this rise by rounding
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def minimize(
         for step in range(steps + 1):
             loss, grads = evaluate(fun, params)
             losses.append(loss)
-            rates.append(opt.lr)
+            rates.append(opt.next_rate)
             if keep_params:
                 kept.append([a.copy() for a in arrays])
             if _diverges(losses):
@@ -137,7 +138,7 @@ def minimize(
                 break
             answers = [callback(Iteration(step, loss, rates[-1], params, opt)) for callback in callbacks]
             if callbacks:
-                rates[-1] = opt.lr  # they may have changed it
+                rates[-1] = opt.next_rate  # they may have changed it
             if any(answers):
                 ended, message = "stopped", f"stopped by a callback after {step} steps"
                 break
@@ -202,6 +203,8 @@ def _arrays(params: Structure) -> list[Array]:
         return [params.flat]
     if isinstance(params, np.ndarray):
         return [params]
+    if is_groups(params):
+        return [array for group in params for array in _arrays(group["params"])]
     return list(params.values() if isinstance(params, Mapping) else params)
 
 
@@ -225,6 +228,8 @@ def evaluate(fun: Callable[[Structure], tuple[Any, Structure]], params: Structur
     loss, grads = answer
     if np.size(loss) != 1:
         raise ValueError(f"fun must return a loss of one number, got shape {np.shape(loss)}")
+    if np.asarray(loss).dtype.kind not in "fiu":
+        raise TypeError(f"fun must return a loss that is a number, got {loss!r}")
     return float(np.asarray(loss).item()), grads
 
 
@@ -233,7 +238,7 @@ def _diverges(losses: Sequence[float]) -> bool:
         return True
     last = losses[-1 - _RISES :]
     rising = len(last) > _RISES and all(a < b for a, b in pairwise(last))
-    return rising and losses[-1] > _GROWTH * max(map(abs, losses[:2]))
+    return rising and losses[-1] > _GROWTH * max(_NOTHING, *map(abs, losses[:2]))
 
 
 def _say_diverged(step: int, losses: Sequence[float], rates: Sequence[float]) -> str:

@@ -13,6 +13,7 @@ and ``eps`` as at the end of section 2 of Kingma & Ba, so that a convention is a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,11 @@ def sum_of_squares(g: Array) -> list[float]:
     for lane in range(LANES):
         totals += lanes[:, lane]
     return totals.tolist()
+
+
+def same_objects(one: Sequence[object], other: Sequence[object]) -> bool:
+    """Whether two sequences hold the same objects in the same order."""
+    return len(one) == len(other) and all(map(is_, one, other))
 
 
 class Sweep:

@@ -16,6 +16,7 @@ from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
 from lrcore.buffer import ParameterBuffer, Views
+from lrcore.kernels import same_objects
 
 Array = NDArray[Any]
 Structure = Any  # of parameters or of gradients: array, sequence, mapping, ParameterBuffer, or groups of these
@@ -28,6 +29,7 @@ class Leaf:
     name: str
     path: str
     array: Array
+    extent: tuple[int, int]
 
     def check_parameter(self, label: str) -> None:
         """Raise if the array cannot be changed in place by a step."""
@@ -35,6 +37,8 @@ class Leaf:
         check_array(label, array)
         if not array.flags.writeable:
             raise ValueError(f"{label} must be writable, but is read-only")
+        if byte_bounds(array) != self.extent:
+            raise ValueError(f"{label} must stay as it was when the optimizer was made, but was resized")
 
     def check_gradient(self, label: str, g: Any, writable: bool) -> None:
         """Raise if ``g`` cannot be this parameter's gradient."""
@@ -49,7 +53,7 @@ class Leaf:
 
 def check_array(label: str, array: Any) -> None:
     """Raise unless ``array`` is a C-contiguous, aligned float32 or float64 array of native byte order."""
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) or isinstance(array, (np.ma.MaskedArray, np.matrix)):
         raise TypeError(f"{label} must be a NumPy array, got {type(array).__name__}")
     if array.dtype not in (np.float32, np.float64):
         raise TypeError(f"{label} must be float32 or float64, got {array.dtype}")
@@ -66,6 +70,7 @@ class Parameters:
         self.structure = structure
         self.is_buffer = isinstance(structure, ParameterBuffer)
         self.leaves = list(_leaves(structure, prefix))
+        self._arrays = [leaf.array for leaf in self.leaves]
         self.names = [leaf.name for leaf in self.leaves]
         self._prefix = prefix
         for leaf in self.leaves:
@@ -73,6 +78,7 @@ class Parameters:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy's leaves must be those of the copied structure: views of a buffer, above all.
+        self.check_same()
         return _restore, (self.structure, self._prefix, self.names)
 
     def tensors(self, by_name: bool) -> list[Array]:
@@ -91,17 +97,39 @@ class Parameters:
         if isinstance(self.structure, np.ndarray):
             return arrays[0]
         if isinstance(self.structure, Mapping):
-            return dict(zip(self.structure, arrays, strict=True))
-        return type(self.structure)(arrays)
+            return {leaf.name: named[name] for leaf, name in zip(self.leaves, self.names, strict=True)}
+        return tuple(arrays) if isinstance(self.structure, tuple) else arrays
 
     def come_by_name(self, grads: Structure) -> bool:
         """Whether the gradients of a buffer are not those beside it, nor one flat array."""
         return self.is_buffer and isinstance(grads, Mapping) and grads is not self.structure.grads
 
+    def check_same(self) -> None:
+        """Raise if the caller's list or mapping no longer holds the arrays that the optimizer was made for."""
+        structure = self.structure
+        if self.is_buffer or isinstance(structure, np.ndarray):
+            return
+        now = list(structure.values()) if isinstance(structure, Mapping) else structure
+        if same_objects(now, self._arrays):
+            return
+        for leaf in self.leaves:
+            try:
+                same = structure[leaf.name if isinstance(structure, Mapping) else int(leaf.name)] is leaf.array
+            except (KeyError, IndexError):
+                same = False
+            if not same:
+                raise ValueError(
+                    f"params{leaf.path} must stay the array that the optimizer was made for, but was replaced; "
+                    "change it in place"
+                )
+        if len(now) != len(self._arrays):
+            raise ValueError(f"params{self._prefix} must keep its {len(self._arrays)} arrays, got {len(now)}")
+
     def gather(self, grads: Structure, by_name: bool) -> Sequence[Any]:
         """The gradients in the order of ``tensors(by_name)``, not yet checked one by one."""
         structure = self.structure
         where = "grads" + self._prefix
+        self.check_same()
         if self.is_buffer:
             if grads is None:
                 grads = structure.grads
@@ -116,18 +144,19 @@ class Parameters:
                 raise TypeError(f"{where} must be a mapping with the keys of params, got {type(grads).__name__}")
             if grads.keys() != structure.keys():
                 raise ValueError(_difference(where, structure, grads))
-            return [grads[name] for name in structure]
+            return [grads[leaf.name] for leaf in self.leaves]
         if not isinstance(grads, (list, tuple)):
             raise TypeError(f"{where} must be a list or tuple of arrays as params is, got {type(grads).__name__}")
         if len(grads) != len(self.leaves):
             raise ValueError(f"{where} must have as many arrays as params, {len(self.leaves)}, got {len(grads)}")
-        return grads
+        return tuple(grads)  # the caller's list may change during the step
 
     def check_gradients(self, grads: Sequence[Any], by_name: bool, writable: bool) -> list[tuple[str, Array]]:
         """Raise what is wrong with gathered gradients, one by one; return them labelled."""
         leaves = self.leaves
         if self.is_buffer and not by_name:
-            leaves = [Leaf("", ".flat", self.structure.flat)]
+            flat = self.structure.flat
+            leaves = [Leaf("", ".flat", flat, byte_bounds(flat))]
         labelled = []
         for leaf, g in zip(leaves, grads, strict=True):
             label = "grads" + leaf.path.replace('["params"]', "", 1)
@@ -155,20 +184,24 @@ def _leaves(structure: Structure, prefix: str) -> Iterator[Leaf]:
     """Walk one group's parameters. ``prefix`` is the group's index in brackets, or empty."""
     path = f'{prefix}["params"]' if prefix else ""
     if isinstance(structure, np.ndarray):
-        yield Leaf("0", path, structure)
+        yield _leaf("0", path, structure)
     elif isinstance(structure, Mapping):
         for name, array in structure.items():
             if not isinstance(name, str):
                 raise TypeError(f"names in params{path} must be str, got {name!r}")
-            yield Leaf(name, f'{path}["{name}"]', array)
+            yield _leaf(name, f'{path}["{name}"]', array)
     elif isinstance(structure, (list, tuple)):
         for k, array in enumerate(structure):
-            yield Leaf(str(k), f"{path}[{k}]", array)
+            yield _leaf(str(k), f"{path}[{k}]", array)
     else:
         raise TypeError(
             f"params{path} must be an array, a list, tuple or mapping of arrays, or a ParameterBuffer, "
             f"got {type(structure).__name__}"
         )
+
+
+def _leaf(name: str, path: str, array: Any) -> Leaf:
+    return Leaf(name, path, array, byte_bounds(array) if isinstance(array, np.ndarray) else (0, 0))
 
 
 def is_groups(params: Structure) -> bool:

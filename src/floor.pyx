@@ -13,20 +13,18 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 
 import numpy as np
 
-from lrcore._lrcore_pool import POOL_RUN
+from lrcore._lrcore_pool import POOL_SHARE
 from lrcore.buffer import staggered
 
 cnp.import_array()
 
 ctypedef void (*PoolWork)(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
-ctypedef void (*PoolRun)(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t grain) noexcept nogil
+ctypedef void (*PoolShare)(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t nbytes) noexcept nogil
 
-cdef PoolRun pool_run = <PoolRun> PyCapsule_GetPointer(POOL_RUN, "lrcore.pool_run")
+cdef PoolShare pool_share = <PoolShare> PyCapsule_GetPointer(POOL_SHARE, "lrcore.pool_share")
 
 cdef enum:
-    CHUNK = 2048  # these three as in kernels.pyx
-    ALONE = 16
-    GRAIN = 32
+    CHUNK = 2048  # as in kernels.pyx
     MAX_STATES = 4
 
 cdef struct Streams:
@@ -121,8 +119,6 @@ cdef class Floor:
         """Add the gradient to the parameters and to each state."""
         cdef Py_ssize_t chunks = (self.streams.size + CHUNK - 1) // CHUNK
         cdef PoolWork work = touch_double if self.double else touch_single
+        cdef Py_ssize_t nbytes = self.streams.size * (8 if self.double else 4) * (3 + 2 * self.streams.n_states)
         with nogil:
-            if chunks <= ALONE:
-                work(&self.streams, 0, chunks)
-            else:
-                pool_run(work, &self.streams, chunks, max(<Py_ssize_t> 1, min(<Py_ssize_t> GRAIN, chunks // 16)))
+            pool_share(work, &self.streams, chunks, nbytes)

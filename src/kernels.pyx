@@ -14,14 +14,16 @@ from libc.math cimport INFINITY
 from libc.stdlib cimport qsort
 from libc.string cimport memset
 
-from lrcore._lrcore_pool import POOL_RUN
+import numpy as np
+
+from lrcore._lrcore_pool import POOL_SHARE
 
 cnp.import_array()
 
 ctypedef void (*PoolWork)(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
-ctypedef void (*PoolRun)(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t grain) noexcept nogil
+ctypedef void (*PoolShare)(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t nbytes) noexcept nogil
 
-cdef PoolRun pool_run = <PoolRun> PyCapsule_GetPointer(POOL_RUN, "lrcore.pool_run")
+cdef PoolShare pool_share = <PoolShare> PyCapsule_GetPointer(POOL_SHARE, "lrcore.pool_share")
 
 cdef extern from *:
     """
@@ -57,8 +59,7 @@ RULES = tuple(rule_names)
 COMPILER = LRCORE_COMPILER.decode()
 FLAGS = LRCORE_FLAGS.decode()
 
-cdef Py_ssize_t ALONE = 16   # chunks that one thread steps sooner than it wakes another
-cdef Py_ssize_t GRAIN = 32   # most chunks a thread takes at once
+cdef tuple NOT_PLAIN = (np.ma.MaskedArray, np.matrix)  # arrays in which an operation means something else
 
 cdef enum:
     CHUNK = 2048  # elements, as BLOCK in lrcore/reference.py; with the four arrays of Adam in float32, 32 KiB
@@ -104,6 +105,7 @@ cdef struct Plan:
     Py_ssize_t n_groups
     Py_ssize_t n_tensors
     Py_ssize_t n_chunks
+    Py_ssize_t nbytes  # that a step reads and writes
 
 
 cdef inline floating clamp(floating x, floating bound) noexcept nogil:
@@ -217,14 +219,6 @@ cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept 
     fesetenv(&environment)
 
 
-cdef void share(PoolWork work, Plan* plan) noexcept nogil:
-    """Do the work on every chunk, on several threads where that pays."""
-    if plan.n_chunks <= ALONE:
-        work(plan, 0, plan.n_chunks)
-    else:
-        pool_run(work, plan, plan.n_chunks, max(<Py_ssize_t> 1, min(GRAIN, plan.n_chunks // 16)))
-
-
 cdef int by_start(const void* one, const void* other) noexcept nogil:
     cdef char* a = (<const Extent*> one).start
     cdef char* b = (<const Extent*> other).start
@@ -249,6 +243,17 @@ cdef char* address(array, bint double) except? NULL:
         return <char*> &double_view[0]
     single_view = array.reshape(-1)
     return <char*> &single_view[0]
+
+
+def same_objects(one, other):
+    """Whether two sequences hold the same objects in the same order."""
+    cdef Py_ssize_t k
+    if len(one) != len(other):
+        return False
+    for k in range(len(one)):
+        if one[k] is not other[k]:
+            return False
+    return True
 
 
 cdef class Sweep:
@@ -295,6 +300,7 @@ cdef class Sweep:
                     tensor.states[i] = address(state, tensor.type_num == cnp.NPY_DOUBLE)
                 if average is not None:
                     tensor.average = address(average, tensor.type_num == cnp.NPY_DOUBLE)
+                self.plan.nbytes += tensor.nbytes * (3 + 2 * (len(states) + (average is not None)))
                 self.parameters.append(theta)
                 if tensor.nbytes:
                     self.extents[self.n_extents] = Extent(tensor.theta, tensor.theta + tensor.nbytes)
@@ -323,7 +329,7 @@ cdef class Sweep:
 
     cdef bint take_gradients(self, grads, bint writable):
         """Note where the gradients lie; False if one is not what its parameter, or writing to it, asks for."""
-        cdef Py_ssize_t k, n = 0
+        cdef Py_ssize_t k, size, n = 0
         cdef int axis, ndim
         cdef Tensor* tensor
         cdef cnp.ndarray g, theta
@@ -332,7 +338,8 @@ cdef class Sweep:
             return False
         for k in range(self.plan.n_tensors):
             item = grads[k]
-            if not isinstance(item, cnp.ndarray):
+            if not cnp.PyArray_CheckExact(item) and (
+                    not isinstance(item, cnp.ndarray) or isinstance(item, NOT_PLAIN)):
                 return False
             g = <cnp.ndarray> item
             theta = <cnp.ndarray> self.parameters[k]
@@ -340,11 +347,16 @@ cdef class Sweep:
             ndim = cnp.PyArray_NDIM(theta)
             if (cnp.PyArray_TYPE(g) != tensor.type_num or cnp.PyArray_NDIM(g) != ndim
                     or not cnp.PyArray_ISCARRAY_RO(g) or not cnp.PyArray_ISWRITEABLE(theta)
+                    or cnp.PyArray_DATA(theta) != <void*> tensor.theta
                     or writable and not cnp.PyArray_ISWRITEABLE(g)):
                 return False
+            size = 1
             for axis in range(ndim):
                 if cnp.PyArray_DIMS(g)[axis] != cnp.PyArray_DIMS(theta)[axis]:
                     return False
+                size *= cnp.PyArray_DIMS(theta)[axis]
+            if size != tensor.size:
+                return False
             start = <char*> cnp.PyArray_DATA(g)
             tensor.g = start
             if tensor.nbytes:
@@ -369,7 +381,7 @@ cdef class Sweep:
         if not self.take_gradients(grads, False):
             return None
         with nogil:
-            share(sum_chunks, &self.plan)
+            pool_share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4)
             for chunk in range(self.plan.n_chunks):
                 total += self.plan.sums[chunk]
         return total
@@ -395,6 +407,6 @@ cdef class Sweep:
                 group.single[i - 1] = <float> group.double[i - 1]
         self.plan.spans = Spans(factor, clip_value, ema, one_minus_ema, zero_grad)
         with nogil:
-            share(step_chunks, &self.plan)
+            pool_share(step_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes)
         self.steps += 1
         return True

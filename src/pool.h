@@ -13,11 +13,16 @@
 
 typedef void (*pool_work)(void *context, ptrdiff_t begin, ptrdiff_t end);
 
+#define POOL_ALONE (512 << 10)  /* bytes that one thread moves sooner than two do */
+#define POOL_WAKE (6 << 20)     /* bytes that are worth waking a thread for */
+#define POOL_GRAIN 32           /* most items that a thread takes at once */
+
 static int pool_threads = 1; /* that share a job, the caller among them */
 
 #if defined(__unix__) || defined(__APPLE__)
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -40,6 +45,8 @@ static struct {
     ptrdiff_t end, grain, share; /* in items; a share is a whole number of blocks */
     int threads; /* in this job, the caller among them */
     int workers; /* that exist */
+    int placed;  /* of them, told which processor to keep off */
+    pthread_t threads_made[POOL_MOST];
     _Atomic unsigned generation; /* of jobs */
     _Atomic int open;            /* whether workers may still join */
     _Atomic int active;          /* workers that have joined, or are about to find the job closed */
@@ -47,6 +54,7 @@ static struct {
     pthread_cond_t opened, finished;
     _Atomic int sleeping; /* workers */
     _Atomic int waiting;  /* the caller */
+    long long ended;      /* when the last job did */
 } pool = {.busy = PTHREAD_MUTEX_INITIALIZER,
           .lock = PTHREAD_MUTEX_INITIALIZER,
           .opened = PTHREAD_COND_INITIALIZER,
@@ -117,6 +125,30 @@ static void *pool_worker(void *argument)
     return NULL;
 }
 
+#ifdef __linux__
+/* Keep the workers off the caller's processor: woken beside another library's spinning threads, a worker may be
+   queued there, behind the caller, and come too late. They may run on every other one that the caller may use. */
+static void pool_make_way(void)
+{
+    static int avoided = -1;
+    int mine = sched_getcpu();
+    cpu_set_t allowed;
+    if (mine < 0 || mine >= CPU_SETSIZE || (mine == avoided && pool.placed == pool.workers))
+        return;
+    if (pthread_getaffinity_np(pthread_self(), sizeof allowed, &allowed) != 0)
+        return;
+    CPU_CLR(mine, &allowed);
+    if (CPU_COUNT(&allowed) == 0)
+        return;
+    for (int k = 0; k < pool.workers; k++)
+        pthread_setaffinity_np(pool.threads_made[k], sizeof allowed, &allowed);
+    avoided = mine;
+    pool.placed = pool.workers;
+}
+#else
+static void pool_make_way(void) {}
+#endif
+
 /* After fork the child has the caller's thread alone. */
 static void pool_forget(void)
 {
@@ -124,7 +156,7 @@ static void pool_forget(void)
     pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.opened, NULL);
     pthread_cond_init(&pool.finished, NULL);
-    pool.workers = 0;
+    pool.workers = pool.placed = 0;
     pool.active = pool.open = pool.sleeping = pool.waiting = 0;
 }
 
@@ -142,13 +174,16 @@ static void pool_grow(int n)
         if (pthread_create(&thread, NULL, pool_worker, (void *)(ptrdiff_t)(pool.workers + 1)) != 0)
             break;
         pthread_detach(thread);
-        pool.workers++;
+        pool.threads_made[pool.workers++] = thread;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* Call work on blocks of grain items that cover 0 to end, on several threads; return when all is done. */
-static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t grain)
+/* Call work on blocks of grain items that cover 0 to end, on several threads; return when all is done.
+
+   Waking a worker takes some tens of microseconds. Where the job is not worth that, sleeping workers are woken only
+   in a loop that does little else, so that they are awake for the jobs to come. */
+static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t grain, int worth_waking)
 {
     int threads = pool_threads;
     ptrdiff_t blocks = (end + grain - 1) / grain;
@@ -159,6 +194,15 @@ static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t gra
     if (threads <= 1 || pthread_mutex_trylock(&pool.busy) != 0) { /* another Python thread has the workers */
         work(context, 0, end);
         return;
+    }
+    if (!worth_waking && (atomic_load(&pool.sleeping) || pool.workers < threads - 1)) {
+        long long began = pool_now();
+        if (began - pool.ended > POOL_WATCH_NS) {
+            work(context, 0, end);
+            pool.ended = pool_now();
+            pthread_mutex_unlock(&pool.busy);
+            return;
+        }
     }
     pool.work = work;
     pool.context = context;
@@ -172,6 +216,7 @@ static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t gra
     atomic_fetch_add(&pool.generation, 1);
     if (pool.workers < threads - 1)
         pool_grow(threads - 1);
+    pool_make_way();
     if (atomic_load(&pool.sleeping)) {
         pthread_mutex_lock(&pool.lock);
         pthread_cond_broadcast(&pool.opened);
@@ -188,6 +233,7 @@ static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t gra
         atomic_store(&pool.waiting, 0);
         pthread_mutex_unlock(&pool.lock);
     }
+    pool.ended = pool_now();
     pthread_mutex_unlock(&pool.busy);
 }
 
@@ -195,13 +241,25 @@ static int pool_started(void) { return pool.workers; }
 
 #else
 
-static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t grain)
+static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t grain, int worth_waking)
 {
     (void)grain;
+    (void)worth_waking;
     work(context, 0, end);
 }
 
 static int pool_started(void) { return 0; }
 
 #endif
+
+/* Call work on items 0 to end, which move so many bytes together, on several threads where that pays. */
+static void pool_share(pool_work work, void *context, ptrdiff_t end, ptrdiff_t bytes)
+{
+    ptrdiff_t grain = end / 16 < POOL_GRAIN ? end / 16 : POOL_GRAIN;
+    if (bytes <= POOL_ALONE)
+        work(context, 0, end);
+    else
+        pool_run(work, context, end, grain > 1 ? grain : 1, bytes >= POOL_WAKE);
+}
+
 #endif

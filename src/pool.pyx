@@ -1,14 +1,14 @@
 # cython: language_level=3, freethreading_compatible=True
-"""The thread pool, one for all builds of the kernels, which reach it through the capsule ``POOL_RUN``."""
+"""The thread pool, one for all builds of the kernels, which reach it through the capsule ``POOL_SHARE``."""
 
 from cpython.pycapsule cimport PyCapsule_New
 
 cdef extern from "pool.h":
-    void pool_run()
+    void pool_share()
     int pool_threads
     int pool_started()
 
-POOL_RUN = PyCapsule_New(<void*> &pool_run, "lrcore.pool_run", NULL)
+POOL_SHARE = PyCapsule_New(<void*> &pool_share, "lrcore.pool_share", NULL)
 
 
 def set_threads(int n):
