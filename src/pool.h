@@ -17,6 +17,7 @@ typedef void (*pool_work)(void *context, ptrdiff_t begin, ptrdiff_t end);
 #define POOL_WAKE (6 << 20)     /* bytes that are worth waking a thread for */
 #define POOL_GRAIN 32           /* most items that a thread takes at once */
 
+static int pool_eager = 0; /* share every job, however small: for tests */
 static int pool_threads = 1; /* that share a job, the caller among them */
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -256,10 +257,10 @@ static int pool_started(void) { return 0; }
 static void pool_share(pool_work work, void *context, ptrdiff_t end, ptrdiff_t bytes)
 {
     ptrdiff_t grain = end / 16 < POOL_GRAIN ? end / 16 : POOL_GRAIN;
-    if (bytes <= POOL_ALONE)
+    if (bytes <= POOL_ALONE && !pool_eager)
         work(context, 0, end);
     else
-        pool_run(work, context, end, grain > 1 ? grain : 1, bytes >= POOL_WAKE);
+        pool_run(work, context, end, grain > 1 ? grain : 1, bytes >= POOL_WAKE || pool_eager);
 }
 
 #endif

@@ -6,6 +6,7 @@ from cpython.pycapsule cimport PyCapsule_New
 cdef extern from "pool.h":
     void pool_share()
     int pool_threads
+    int pool_eager
     int pool_started()
 
 POOL_SHARE = PyCapsule_New(<void*> &pool_share, "lrcore.pool_share", NULL)
@@ -25,3 +26,9 @@ def get_threads():
 def started():
     """Worker threads that exist."""
     return pool_started()
+
+
+def set_eager(bint eager):
+    """Share every step, however small, from now on: for tests."""
+    global pool_eager
+    pool_eager = eager

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from lrcore.pool import _quota
 
 COMPILED = [build for build in BUILDS if build != "reference"]
 pytestmark = pytest.mark.skipif(not COMPILED, reason="no compiled build, no threads")
-SIZES = (40_001, 0, 1, 5000, 30_003)
+SIZES = (20_001, 0, 1, 5000, 15_003)
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +29,14 @@ def _restore():
     before = lr.get_num_threads()
     yield
     lr.set_num_threads(before)
+
+
+@pytest.fixture
+def _eager():
+    pool = import_module("lrcore._lrcore_pool")
+    pool.set_eager(True)
+    yield
+    pool.set_eager(False)
 
 
 def run(build, cls, hyper, n, dtype):
@@ -40,6 +49,7 @@ def run(build, cls, hyper, n, dtype):
     return params, norms, opt.state_dict()["state"]
 
 
+@pytest.mark.usefixtures("_eager")
 @pytest.mark.parametrize(("cls", "hyper"), every_optimizer())
 def test_bits_do_not_depend_on_threads(cls, hyper):
     for dtype in (np.float32, np.float64):
@@ -170,7 +180,7 @@ def test_idle_threads_burn_no_time():
 FORK = """
 import os, numpy as np, lrcore as lr
 lr.set_num_threads(3)
-w, g = np.ones(100_000), np.ones(100_000)
+w, g = np.ones(300_000), np.ones(300_000)
 opt = lr.Adam(w)
 opt.step(g)
 good = 0
