@@ -229,14 +229,15 @@ def test_show_config(capsys):
 # What import and step leave alone.
 
 
-def test_import_is_light():
+def test_import_is_light(tmp_path):
     code = (
         "import time, threading, os\nimport numpy\nbegan = time.perf_counter()\nimport lrcore\n"
         "print(time.perf_counter() - began)\n"
         "print(len(os.listdir('/proc/self/task')) if os.path.isdir('/proc/self/task') else 1)\n"
         "import sys; print([m for m in ('tqdm', 'sklearn', 'matplotlib', 'torch') if m in sys.modules])"
     )
-    runs = [python(code, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1") for _ in range(5)]
+    env = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
+    runs = [python(code, **env) for _ in range(5)]
     seconds = min(float(done.stdout.splitlines()[0]) for done in runs)
     assert seconds < 0.04
     assert runs[0].stdout.splitlines()[1:] == ["1", "[]"]
