@@ -58,6 +58,8 @@ class StepReport(NamedTuple):
         Whether parameters were changed.
     grad_norm : float or None
         Euclidean norm of all gradients, divided by the loss scale, before clipping; None where nothing needed it.
+        Neither threads nor build change a bit of it. It is summed tensor by tensor, and a ParameterBuffer is one:
+        the last bits may differ between a buffer and a list of the same values.
     """
 
     step: int
