@@ -325,53 +325,57 @@ class Optimizer:
         """
         self._refuse_if_busy("step")
         with self._lock:
-            gathered, by_name = structure.gather(self._parameters, grads, self._grouped)
-            factor = 1.0
-            if grad_scale is not _ONE:
-                factor = 1.0 / hyperparameters.number("grad_scale", grad_scale)
-            checks.flag("zero_grad", zero_grad)
-            step = self._t
-            t = step + 1
-            rates = []
-            coefficients = []
-            scalars = []
-            for group in self.param_groups:
-                h = group.at(step)
-                lr = self._rate(h, step)
-                l2, keep = self._decay(h, lr)
-                rates.append(lr)
-                coefficients.append((l2, keep, *self._coefficients(group, h, t, lr)))
-                if group.scalars:
-                    scalars.append((group.scalars, self._advance(group, h, t)))
-            if by_name not in self._sweeps:
-                structure.explain(self._parameters, gathered, by_name, zero_grad)
-                self._sweeps[by_name] = self._make_sweep(by_name)
-            sweep = self._sweeps[by_name]
-            if isinstance(sweep, reference.Sweep):
-                structure.explain(self._parameters, gathered, by_name, zero_grad)
-            lr = rates[0]
-            norm = None
-            if self._clip_norm is not None or self._on_nonfinite != "propagate":
-                norm, finite = self._norm(sweep, gathered, by_name, factor)
-                if not finite and self._on_nonfinite != "propagate":
-                    self._refuse(gathered, by_name, zero_grad)
-                    return StepReport(step, lr, False, norm)
-                if self._clip_norm is not None:
-                    factor *= self._clip_factor(norm, self._clip_norm)
-            ema = self._ema_at(t)
-            before = sweep.steps
-            try:
-                # An interrupt may arrive between any two lines; the sweep's own count tells what was done.
-                accepted = sweep.step(gathered, coefficients, factor, self._clip_value, ema, 1.0 - ema, zero_grad)
-            finally:
-                if sweep.steps != before:
-                    self._t = t
-                    for old, new in scalars:
-                        old.update(new)
-            if not accepted:
-                structure.explain(self._parameters, gathered, by_name, zero_grad)
-                raise RuntimeError("a gradient was refused that satisfies every rule")
-            return StepReport(t, lr, True, norm)
+            return self._step(grads, grad_scale, zero_grad)
+
+    def _step(self, grads: Structure, grad_scale: float, zero_grad: bool) -> StepReport:
+        # Apart from the with statement: CPython 3.13 does not unwind one if interrupted at the end of a loop in it.
+        gathered, by_name = structure.gather(self._parameters, grads, self._grouped)
+        factor = 1.0
+        if grad_scale is not _ONE:
+            factor = 1.0 / hyperparameters.number("grad_scale", grad_scale)
+        checks.flag("zero_grad", zero_grad)
+        step = self._t
+        t = step + 1
+        rates = []
+        coefficients = []
+        scalars = []
+        for group in self.param_groups:
+            h = group.at(step)
+            lr = self._rate(h, step)
+            l2, keep = self._decay(h, lr)
+            rates.append(lr)
+            coefficients.append((l2, keep, *self._coefficients(group, h, t, lr)))
+            if group.scalars:
+                scalars.append((group.scalars, self._advance(group, h, t)))
+        if by_name not in self._sweeps:
+            structure.explain(self._parameters, gathered, by_name, zero_grad)
+            self._sweeps[by_name] = self._make_sweep(by_name)
+        sweep = self._sweeps[by_name]
+        if isinstance(sweep, reference.Sweep):
+            structure.explain(self._parameters, gathered, by_name, zero_grad)
+        lr = rates[0]
+        norm = None
+        if self._clip_norm is not None or self._on_nonfinite != "propagate":
+            norm, finite = self._norm(sweep, gathered, by_name, factor)
+            if not finite and self._on_nonfinite != "propagate":
+                self._refuse(gathered, by_name, zero_grad)
+                return StepReport(step, lr, False, norm)
+            if self._clip_norm is not None:
+                factor *= self._clip_factor(norm, self._clip_norm)
+        ema = self._ema_at(t)
+        before = sweep.steps
+        try:
+            # An interrupt may arrive between any two lines; the sweep's own count tells what was done.
+            accepted = sweep.step(gathered, coefficients, factor, self._clip_value, ema, 1.0 - ema, zero_grad)
+        finally:
+            if sweep.steps != before:
+                self._t = t
+                for old, new in scalars:
+                    old.update(new)
+        if not accepted:
+            structure.explain(self._parameters, gathered, by_name, zero_grad)
+            raise RuntimeError("a gradient was refused that satisfies every rule")
+        return StepReport(t, lr, True, norm)
 
     def _refuse_if_busy(self, method: str) -> None:
         # Asked first and taken after, so that an interrupt between the two leaves no lock held.
@@ -538,11 +542,14 @@ class Optimizer:
         """
         self._refuse_if_busy("state_dict")
         with self._lock:
-            saved = self._state()
-            saved["state"] = {
-                name: {key: array.copy() for key, array in arrays.items()} for name, arrays in saved["state"].items()
-            }
-            return saved
+            return self._copied_state()
+
+    def _copied_state(self) -> dict[str, Any]:
+        saved = self._state()
+        saved["state"] = {
+            name: {key: array.copy() for key, array in arrays.items()} for name, arrays in saved["state"].items()
+        }
+        return saved
 
     def _state(self) -> dict[str, Any]:
         """What :meth:`state_dict` gives, not copied."""
@@ -595,13 +602,22 @@ class Optimizer:
         changes = self._check_groups(saved["groups"], mine["groups"])
         _check_state(saved["state"], mine["state"])
         with self._lock:
-            for group, (hyper, scalars) in zip(self.param_groups, changes, strict=True):
-                group.adopt(hyper)
-                group.scalars.update(scalars)
-            for name, arrays in mine["state"].items():
-                for key, array in arrays.items():
-                    array[...] = saved["state"][name][key]
-            self._t = int(step)
+            self._load(mine["state"], saved["state"], changes, int(step))
+
+    def _load(
+        self,
+        mine: Mapping[str, Mapping[str, Array]],
+        saved: Mapping[str, Mapping[str, Array]],
+        changes: Sequence[tuple[dict[str, Any], dict[str, float]]],
+        step: int,
+    ) -> None:
+        for group, (hyper, scalars) in zip(self.param_groups, changes, strict=True):
+            group.adopt(hyper)
+            group.scalars.update(scalars)
+        for name, arrays in mine.items():
+            for key, array in arrays.items():
+                array[...] = saved[name][key]
+        self._t = step
 
     def _check_groups(
         self, saved: Any, mine: Sequence[Mapping[str, Any]]
