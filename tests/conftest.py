@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,3 +54,8 @@ def gradients(shape: tuple[int, ...], dtype: Any, steps: int, seed: int = 0) -> 
         g = np.where(rng.random(shape) < 0.1, 0.0, g)
         out.append(g.astype(dtype))
     return out
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in a background job: programs that the tests start and interrupt would inherit it, and never end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
