@@ -240,7 +240,8 @@ class Schedule:
         if flat.size and flat.view(np.uint64).max() > LAST_STEP:
             low, high = int(steps.min()), int(steps.max())
             raise ValueError(f"step must be >= 0, got {low}" if low < 0 else f"step must be < 2**53, got {high}")
-        return self._over(flat).reshape(steps.shape)
+        with np.errstate(all="ignore"):  # as one step at a time: inf and NaN without a warning
+            return self._over(flat).reshape(steps.shape)
 
     @property
     def length(self) -> int | None:

@@ -794,3 +794,9 @@ def test_the_examples_of_the_documentation_run() -> None:
     seen = {type(eval(code, every)) for cell in cells for code in re.findall("`(.*?)`", cell)}
     composites = {Join, Warmup, Scaled, Product, Clipped, Repeated}
     assert seen | composites == {c for c in schedules.REGISTRY.values() if c.__module__ == "lrcore.schedules"}
+
+
+def test_a_value_that_is_not_finite_comes_without_a_warning() -> None:
+    schedule = 0.0 * StepDecay(1.0, 10.0, 1)
+    assert math.isnan(schedule(309))
+    np.testing.assert_array_equal(schedule(np.array([0, 309])), [0.0, np.nan])
