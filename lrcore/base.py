@@ -584,25 +584,17 @@ class Optimizer:
         TypeError, ValueError
             ``saved`` belongs to another optimizer or model. Nothing has changed.
         """
-        if not isinstance(saved, Mapping):
-            raise TypeError(f"state must be a mapping as state_dict gives, got {type(saved).__name__}")
         self._refuse_if_busy("load_state_dict")
         mine = self._state()
-        for key in mine:
-            if key not in saved:
-                raise ValueError(f"state must have the key {key!r}, got {', '.join(map(repr, saved))}")
+        checks.state(saved, mine)
         for key in ("optimizer", "like"):
             if saved[key] != mine[key]:
                 raise ValueError(f"state[{key!r}] must be {mine[key]!r}, got {saved[key]!r}")
-        step = saved["step"]
-        if isinstance(step, bool) or not isinstance(step, (int, np.integer)):
-            raise TypeError(f"state['step'] must be an integer, got {step!r}")
-        if step < 0:
-            raise ValueError(f"state['step'] must be >= 0, got {step}")
+        step = checks.whole("state['step']", saved["step"], 0)
         changes = self._check_groups(saved["groups"], mine["groups"])
         _check_state(saved["state"], mine["state"])
         with self._lock:
-            self._load(mine["state"], saved["state"], changes, int(step))
+            self._load(mine["state"], saved["state"], changes, step)
 
     def _load(
         self,

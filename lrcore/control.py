@@ -34,7 +34,7 @@ import numpy as np
 from lrcore import checks, hyperparameters
 from lrcore.hyperparameters import Number
 from lrcore.minimize import Iteration
-from lrcore.structure import Array, Structure, split_groups
+from lrcore.structure import Array, Structure, arrays_of
 
 Mode = Literal["min", "max"]
 Metric = Callable[[Iteration], float]
@@ -367,7 +367,7 @@ class EarlyStopping(_Watch):
         step = self._updates if step is None else checks.whole("step", step, 0)
         improved = self._improves(metric)
         if improved:
-            self._keep(_arrays(params) if self.restore_best and params is not None else [])
+            self._keep(arrays_of(params) if self.restore_best and params is not None else [])
             self.best_step = step
         self._note(metric, improved)
         self._updates += 1
@@ -391,7 +391,7 @@ class EarlyStopping(_Watch):
                 if self.best_step >= 0
                 else "no parameters to restore: there is no best step yet"
             )
-        arrays = _arrays(params)
+        arrays = arrays_of(params)
         mine, theirs = ([(a.shape, a.dtype.name) for a in some] for some in (self._kept, arrays))
         if mine != theirs:
             raise ValueError(f"params must have the shapes and dtypes of those kept, {mine}, got {theirs}")
@@ -433,7 +433,3 @@ class EarlyStopping(_Watch):
             raise TypeError(f"state['params'] must be a list of arrays, got {params!r}")
         self._load(saved)
         self.best_step, self._updates, self._kept = best_step, updates, [array.copy() for array in params]
-
-
-def _arrays(params: Structure) -> list[Array]:
-    return [array for parameters, _ in split_groups(params) for array in parameters.tensors(by_name=False)]

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lrcore import checks
 from lrcore.base import Optimizer
 from lrcore.buffer import ParameterBuffer
-from lrcore.structure import Array, Structure, is_groups
+from lrcore.structure import Array, Structure, arrays_of
 
 Ended = Literal["completed", "stopped", "diverged", "oscillated"]
 
@@ -110,10 +111,7 @@ def minimize(
     TypeError, ValueError
         An argument or an answer of ``fun`` is not as described.
     """
-    if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool):
-        raise TypeError(f"steps must be an integer, got {steps!r}")
-    if steps < 0:
-        raise ValueError(f"steps must be >= 0, got {steps}")
+    checks.whole("steps", steps, 0)
     opt, arrays = bind(optimizer, params)
     callbacks = tuple(callbacks)
 
@@ -198,23 +196,13 @@ class _Trail:
         return self._seen >= 4 and self.reversals >= 0.9 * self._seen
 
 
-def _arrays(params: Structure) -> list[Array]:
-    if isinstance(params, ParameterBuffer):
-        return [params.flat]
-    if isinstance(params, np.ndarray):
-        return [params]
-    if is_groups(params):
-        return [array for group in params for array in _arrays(group["params"])]
-    return list(params.values() if isinstance(params, Mapping) else params)
-
-
 def bind(optimizer: Optimizer | Callable[[Structure], Optimizer], params: Structure) -> tuple[Optimizer, list[Array]]:
     """The optimizer, made if need be, and the arrays of ``params``; raises if it was made for others."""
     opt = optimizer if isinstance(optimizer, Optimizer) else optimizer(params)
     if not isinstance(opt, Optimizer):
         raise TypeError(f"optimizer must be an Optimizer or make one, got {type(opt).__name__}")
-    arrays = _arrays(params)
-    optimized = [a for group in opt.param_groups for a in _arrays(group["params"])]
+    arrays = arrays_of(params)
+    optimized = arrays_of(opt.params)
     if {a.ctypes.data for a in arrays} != {a.ctypes.data for a in optimized}:
         raise ValueError(f"optimizer must be made for the arrays in params, got {opt!r}")
     return opt, arrays

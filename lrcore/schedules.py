@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, Type
 import numpy as np
 
 from lrcore import kernels
+from lrcore.checks import function as check_callable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -158,12 +159,6 @@ def _schedule(name: str, value: object) -> "Schedule":
     if not isinstance(value, Schedule):
         hint = "; Custom(function) makes one of a function" if callable(value) else ""
         raise TypeError(f"{name} must be a schedule, got {value!r}{hint}")
-    return value
-
-
-def _function(name: str, value: object) -> object:
-    if not callable(value):
-        raise TypeError(f"{name} must be callable, got {value!r}")
     return value
 
 
@@ -907,7 +902,7 @@ class Custom(Schedule):
         It should depend on nothing but the step.
     """
 
-    function: Annotated[Callable[[int], float], _function]
+    function: Annotated[Callable[[int], float], check_callable]
 
     def _at(self, step: int) -> float:
         return float(self.function(step))

@@ -230,6 +230,11 @@ def split_groups(params: Structure) -> list[tuple[Parameters, dict[str, Any]]]:
     return groups
 
 
+def arrays_of(params: Structure) -> list[Array]:
+    """The arrays that a step on these parameters, or groups of them, would change."""
+    return [array for parameters, _ in split_groups(params) for array in parameters.tensors(by_name=False)]
+
+
 def gather(groups: Sequence[Parameters], grads: Structure, grouped: bool) -> tuple[Sequence[Any], bool]:
     """Gradients of all groups in sweep order, not yet checked one by one, and whether those of buffers came by name."""
     if not grouped:
