@@ -397,7 +397,7 @@ def _step(opt: Optimizer, grads: Structure, fun: Function, params: Structure) ->
 
 def _proportions(opt: Optimizer) -> list[float]:
     """Each group's rate at the next step, relative to the highest; 1 for all if that is zero."""
-    rates = [float(group.at(opt.step_count)["lr"]) for group in opt.param_groups]
+    rates = [group.at(opt.step_count)[0]["lr"] for group in opt.param_groups]
     highest = max(rates)
     return [rate / highest for rate in rates] if highest else [1.0] * len(rates)
 

@@ -101,7 +101,7 @@ class Parameters:
         return tuple(arrays) if isinstance(self.structure, tuple) else arrays
 
     def come_by_name(self, grads: Structure) -> bool:
-        """Whether the gradients of a buffer are not those beside it, nor one flat array."""
+        """Whether these are gradients of a buffer, and neither those beside it nor one flat array."""
         return self.is_buffer and isinstance(grads, Mapping) and grads is not self.structure.grads
 
     def check_same(self) -> None:
@@ -128,17 +128,17 @@ class Parameters:
     def gather(self, grads: Structure, by_name: bool) -> Sequence[Any]:
         """The gradients in the order of ``tensors(by_name)``, not yet checked one by one."""
         structure = self.structure
-        where = "grads" + self._prefix
-        self.check_same()
         if self.is_buffer:
             if grads is None:
                 grads = structure.grads
             if not by_name:
                 return (grads.flat if grads is structure.grads else grads,)
+        where = "grads" + self._prefix
         if grads is None:
             raise TypeError(f"{where} must be given: only a ParameterBuffer brings its gradients along")
         if isinstance(structure, np.ndarray):
             return (grads,)
+        self.check_same()
         if isinstance(structure, Mapping):
             if not isinstance(grads, Mapping):
                 raise TypeError(f"{where} must be a mapping with the keys of params, got {type(grads).__name__}")
@@ -238,8 +238,9 @@ def arrays_of(params: Structure) -> list[Array]:
 def gather(groups: Sequence[Parameters], grads: Structure, grouped: bool) -> tuple[Sequence[Any], bool]:
     """Gradients of all groups in sweep order, not yet checked one by one, and whether those of buffers came by name."""
     if not grouped:
-        by_name = groups[0].come_by_name(grads)
-        return groups[0].gather(grads, by_name), by_name
+        group = groups[0]
+        by_name = group.is_buffer and grads is not None and group.come_by_name(grads)
+        return group.gather(grads, by_name), by_name
     if grads is None:
         grads = [None] * len(groups)
     if not isinstance(grads, (list, tuple)):

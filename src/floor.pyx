@@ -2,29 +2,23 @@
 # cython: freethreading_compatible=True
 """What memory allows: the streams of an optimizer step with one addition an element, and nothing else.
 
-Reads the gradient, reads and writes the parameters and each state, in the chunks and on the threads that the
+Reads the gradient, reads and writes the parameters and each state, in the blocks and on the threads that the
 sweep of ``kernels.pyx`` uses, on arrays laid out as well as we know how. A benchmark's measure, not an optimizer.
 Compiled once per instruction-set level, as the kernels are.
 """
 
 cimport numpy as cnp
 from cython cimport floating
-from cpython.pycapsule cimport PyCapsule_GetPointer
 
 import numpy as np
 
-from lrcore._lrcore_pool import POOL_SHARE
 from lrcore.buffer import staggered
 
 cnp.import_array()
 
-ctypedef void (*PoolWork)(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
-ctypedef void (*PoolShare)(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t nbytes) noexcept nogil
-
-cdef PoolShare pool_share = <PoolShare> PyCapsule_GetPointer(POOL_SHARE, "lrcore.pool_share")
+include "streams.pxi"
 
 cdef enum:
-    CHUNK = 2048  # as in kernels.pyx
     MAX_STATES = 4
 
 cdef struct Streams:
@@ -33,9 +27,10 @@ cdef struct Streams:
     char* states[MAX_STATES]
     Py_ssize_t n_states
     Py_ssize_t size
+    Py_ssize_t nbytes  # that a step reads and writes
 
 
-cdef inline void touch_chunk(Streams* streams, Py_ssize_t start, Py_ssize_t n, floating* theta,
+cdef inline void touch_block(Streams* streams, Py_ssize_t start, Py_ssize_t n, floating* theta,
                              const floating* g) noexcept nogil:
     """One loop for each number of states, so that all streams advance together, as in a rule."""
     cdef floating* a = <floating*> streams.states[0] + start
@@ -74,9 +69,18 @@ cdef inline void touch_chunk(Streams* streams, Py_ssize_t start, Py_ssize_t n, f
 
 cdef inline void touch_chunks(Streams* streams, Py_ssize_t begin, Py_ssize_t end, floating* theta,
                               const floating* g) noexcept nogil:
-    cdef Py_ssize_t chunk
-    for chunk in range(begin, end):
-        touch_chunk(streams, chunk * CHUNK, min(<Py_ssize_t> CHUNK, streams.size - chunk * CHUNK), theta, g)
+    cdef Py_ssize_t start = begin * CHUNK, stop = min(end * CHUNK, streams.size), k, n
+    cdef bint far = streams.nbytes >= FAR
+    cdef Py_ssize_t most = BLOCK if far else CHUNK
+    while start < stop:
+        n = min(most, stop - start)
+        if far:
+            fetch(theta + start, n * sizeof(floating))
+            fetch(g + start, n * sizeof(floating))
+            for k in range(streams.n_states):
+                fetch(<floating*> streams.states[k] + start, n * sizeof(floating))
+        touch_block(streams, start, n, theta, g)
+        start += n
 
 
 cdef void touch_single(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
@@ -110,6 +114,7 @@ cdef class Floor:
         self.arrays[1].fill(1)
         self.streams.size = size
         self.streams.n_states = n_states
+        self.streams.nbytes = size * dtype.itemsize * (3 + 2 * n_states)
         self.streams.theta = <char*> cnp.PyArray_DATA(self.arrays[0])
         self.streams.g = <const char*> cnp.PyArray_DATA(self.arrays[1])
         for k in range(n_states):
@@ -119,6 +124,5 @@ cdef class Floor:
         """Add the gradient to the parameters and to each state."""
         cdef Py_ssize_t chunks = (self.streams.size + CHUNK - 1) // CHUNK
         cdef PoolWork work = touch_double if self.double else touch_single
-        cdef Py_ssize_t nbytes = self.streams.size * (8 if self.double else 4) * (3 + 2 * self.streams.n_states)
         with nogil:
-            pool_share(work, &self.streams, chunks, nbytes)
+            pool_share(work, &self.streams, chunks, self.streams.nbytes)

@@ -9,31 +9,17 @@ loop. Compiled once per instruction-set level.
 
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport INFINITY
 from libc.stdlib cimport qsort
 from libc.string cimport memset
 
 import numpy as np
 
-from lrcore._lrcore_pool import POOL_SHARE
-
 cnp.import_array()
 
-ctypedef void (*PoolWork)(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
-ctypedef void (*PoolShare)(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t nbytes) noexcept nogil
-
-cdef PoolShare pool_share = <PoolShare> PyCapsule_GetPointer(POOL_SHARE, "lrcore.pool_share")
+include "streams.pxi"
 
 cdef extern from *:
-    """
-    #include <fenv.h>
-    """
-    ctypedef struct fenv_t:
-        pass
-    int fegetenv(fenv_t*) nogil
-    int fesetenv(const fenv_t*) nogil
-    const fenv_t* FE_DFL_ENV
     const char* LRCORE_COMPILER
     const char* LRCORE_FLAGS
 
@@ -62,7 +48,6 @@ FLAGS = LRCORE_FLAGS.decode()
 cdef tuple NOT_PLAIN = (np.ma.MaskedArray, np.matrix)  # arrays in which an operation means something else
 
 cdef enum:
-    CHUNK = 2048  # elements, as BLOCK in lrcore/reference.py; with the four arrays of Adam in float32, 32 KiB
     LANES = 32    # partial sums of a chunk's squares, as there: enough to hide the latency of adding
     MAX_STATES = 4
     MAX_COEFFICIENTS = 16
@@ -113,9 +98,9 @@ cdef inline floating clamp(floating x, floating bound) noexcept nogil:
     return -bound if x < -bound else x
 
 
-cdef inline void step_chunk(Group* group, Tensor* tensor, Spans* spans, Py_ssize_t start, Py_ssize_t n,
+cdef inline void step_block(Group* group, Tensor* tensor, Spans* spans, Py_ssize_t start, Py_ssize_t n, bint far,
                             floating* prepared, const floating* coefficients) noexcept nogil:
-    """Run the spans on elements ``start`` to ``start + n`` of a tensor."""
+    """Run the spans on elements ``start`` to ``start + n`` of a tensor, fetching those to come if they are far."""
     cdef floating* theta = <floating*> tensor.theta + start
     cdef const floating* g = <const floating*> tensor.g + start
     cdef floating* states[MAX_STATES]
@@ -125,6 +110,13 @@ cdef inline void step_chunk(Group* group, Tensor* tensor, Spans* spans, Py_ssize
     cdef Py_ssize_t i
     for i in range(group.n_states):
         states[i] = <floating*> tensor.states[i] + start
+    if far:
+        fetch(theta, n * sizeof(floating))
+        fetch(g, n * sizeof(floating))
+        for i in range(group.n_states):
+            fetch(states[i], n * sizeof(floating))
+        if tensor.average:
+            fetch(<floating*> tensor.average + start, n * sizeof(floating))
     if group.l2 != 0:
         for i in range(n):
             prepared[i] = clamp(factor * g[i], bound) + l2 * theta[i]
@@ -176,13 +168,10 @@ cdef Tensor* tensor_of(Plan* plan, Py_ssize_t chunk) noexcept nogil:
 
 
 cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
-    """Sum the squares of chunks ``begin`` to ``end`` in the default floating-point environment."""
+    """Sum the squares of chunks ``begin`` to ``end``."""
     cdef Plan* plan = <Plan*> context
     cdef Tensor* tensor = tensor_of(plan, begin)
-    cdef fenv_t environment
     cdef Py_ssize_t chunk, start, n
-    fegetenv(&environment)
-    fesetenv(FE_DFL_ENV)
     for chunk in range(begin, end):
         while chunk >= tensor.last_chunk:
             tensor += 1
@@ -192,31 +181,31 @@ cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept n
             plan.sums[chunk] = sum_of_squares(<const double*> tensor.g + start, n)
         else:
             plan.sums[chunk] = sum_of_squares(<const float*> tensor.g + start, n)
-    fesetenv(&environment)
 
 
 cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
-    """Step chunks ``begin`` to ``end`` in the default floating-point environment, then restore the caller's."""
+    """Step chunks ``begin`` to ``end``."""
     cdef Plan* plan = <Plan*> context
     cdef Tensor* tensor = tensor_of(plan, begin)
     cdef Group* group
-    cdef fenv_t environment
-    cdef Py_ssize_t chunk, start, n
+    cdef Py_ssize_t chunk, start, stop, n
+    cdef bint far = plan.nbytes >= FAR
+    cdef Py_ssize_t most = BLOCK if far else CHUNK
     cdef float[CHUNK] single
     cdef double[CHUNK] double
-    fegetenv(&environment)
-    fesetenv(FE_DFL_ENV)
     for chunk in range(begin, end):
         while chunk >= tensor.last_chunk:
             tensor += 1
         group = &plan.groups[tensor.group]
         start = (chunk - tensor.first_chunk) * CHUNK
-        n = min(<Py_ssize_t> CHUNK, tensor.size - start)
-        if tensor.type_num == cnp.NPY_DOUBLE:
-            step_chunk[double](group, tensor, &plan.spans, start, n, double, group.double)
-        else:
-            step_chunk[float](group, tensor, &plan.spans, start, n, single, group.single)
-    fesetenv(&environment)
+        stop = min(start + CHUNK, tensor.size)
+        while start < stop:
+            n = min(most, stop - start)
+            if tensor.type_num == cnp.NPY_DOUBLE:
+                step_block[double](group, tensor, &plan.spans, start, n, far, double, group.double)
+            else:
+                step_block[float](group, tensor, &plan.spans, start, n, far, single, group.single)
+            start += n
 
 
 cdef int by_start(const void* one, const void* other) noexcept nogil:
@@ -358,7 +347,8 @@ cdef class Sweep:
             if size != tensor.size:
                 return False
             start = <char*> cnp.PyArray_DATA(g)
-            tensor.g = start
+            if tensor.g != start:  # a write would take the line from the thread that reads it
+                tensor.g = start
             if tensor.nbytes:
                 if self.overlaps_parameters(start, start + tensor.nbytes):
                     return False

@@ -9,11 +9,12 @@
 #ifndef LRCORE_POOL_H
 #define LRCORE_POOL_H
 
+#include <fenv.h>
 #include <stddef.h>
 
 typedef void (*pool_work)(void *context, ptrdiff_t begin, ptrdiff_t end);
 
-#define POOL_ALONE (512 << 10)  /* bytes that one thread moves sooner than two do */
+#define POOL_ALONE (256 << 10)  /* bytes that one thread moves sooner than two do */
 #define POOL_WAKE (6 << 20)     /* bytes that are worth waking a thread for */
 #define POOL_GRAIN 32           /* most items that a thread takes at once */
 
@@ -102,6 +103,7 @@ static void *pool_worker(void *argument)
 {
     int self = (int)(ptrdiff_t)argument;
     unsigned seen = 0;
+    fesetenv(FE_DFL_ENV);
     for (;;) {
         POOL_WATCH(atomic_load(&pool.generation) != seen);
         if (atomic_load(&pool.generation) == seen) {
@@ -253,14 +255,19 @@ static int pool_started(void) { return 0; }
 
 #endif
 
-/* Call work on items 0 to end, which move so many bytes together, on several threads where that pays. */
+/* Call work on items 0 to end, which move so many bytes together, on several threads where that pays; in the default
+   floating-point environment, which the workers have, and restore the caller's. */
 static void pool_share(pool_work work, void *context, ptrdiff_t end, ptrdiff_t bytes)
 {
     ptrdiff_t grain = end / 16 < POOL_GRAIN ? end / 16 : POOL_GRAIN;
+    fenv_t environment;
+    fegetenv(&environment);
+    fesetenv(FE_DFL_ENV);
     if (bytes <= POOL_ALONE && !pool_eager)
         work(context, 0, end);
     else
         pool_run(work, context, end, grain > 1 ? grain : 1, bytes >= POOL_WAKE || pool_eager);
+    fesetenv(&environment);
 }
 
 #endif

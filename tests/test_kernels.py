@@ -145,7 +145,7 @@ def test_each_rule_belongs_to_an_optimizer_and_each_optimizer_is_public():
         opt = cls(np.zeros(3), **hyper)
         (group,) = opt.param_groups
         used.add(group.rule)
-        coefficients = opt._coefficients(group, group.at(0), 1, 0.1)
+        coefficients = opt._coefficients(group, group.at(0)[0], 1, 0.1)
         assert len(coefficients) + 1 == len(reference.coefficient_names(group.rule))
     assert used == reference.RULES.keys()
     for name, cls in base.registered().items():
