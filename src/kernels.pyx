@@ -145,6 +145,7 @@ cdef inline double sum_of_squares(const floating* g, Py_ssize_t n) noexcept nogi
     for j in range(LANES):
         sums[j] = 0
     for _ in range(n // LANES):
+        fetch(g, LANES * sizeof(floating))
         for j in range(LANES):
             sums[j] += <double> g[j] * <double> g[j]
         g += LANES

@@ -87,6 +87,33 @@ def test_bits_of_every_rule(cls, hyper, dtype, build):
         assert_same((one[0], {}), ([expected[0][k]], {}))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rule", reference.RULES)
+def test_bits_of_models_beyond_the_caches(rule, dtype):
+    """Where arrays come from memory they are stepped in smaller blocks, with every span around the rule."""
+    cases = (case.values for case in every_optimizer())
+    cls, hyper = next((cls, h) for cls, h in cases if cls(np.zeros(1), **h).param_groups[0].rule == rule)
+    rng = np.random.default_rng(3)
+    values = [rng.standard_normal(n).astype(dtype) for n in (40_001, 900_003, 17)]
+    grads = [rng.standard_normal(v.size).astype(dtype) for v in values]
+    hyper = {**hyper, "ema": 0.9, "clip_norm": 100.0, "clip_value": 0.2}
+
+    def stepped(build):
+        params = [v.copy() for v in values]
+        with kernels.using(build):
+            opt = cls(params, **hyper)
+        for _ in range(2):
+            given = [g.copy() for g in grads]
+            report = opt.step(given, zero_grad=True)
+            assert not any(g.any() for g in given)
+        return params, opt.state_dict()["state"], report
+
+    expected = stepped("reference")
+    assert sum(v.nbytes for v in values) * 5 > 16 << 20
+    for build in COMPILED:
+        np.testing.assert_equal(stepped(build), expected)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     shapes=st.lists(st.lists(st.integers(0, 40), min_size=0, max_size=3).map(tuple), min_size=1, max_size=8),
