@@ -23,7 +23,8 @@ cdef inline floating magnitude(floating x) noexcept nogil:
 
 
 cdef inline floating maximum(floating a, floating b) noexcept nogil:
-    return a if a > b or a != a else b  # a NaN on either side comes through, as in numpy.maximum
+    cdef floating larger = a if a > b else b
+    return larger if a == a else a  # a NaN on either side comes through, as in numpy.maximum
 
 
 cdef void sgd(floating* theta, const floating* g, floating** state, const floating* c,
