@@ -70,11 +70,11 @@ cdef inline void touch_block(Streams* streams, Py_ssize_t start, Py_ssize_t n, f
 cdef inline void touch_chunks(Streams* streams, Py_ssize_t begin, Py_ssize_t end, floating* theta,
                               const floating* g) noexcept nogil:
     cdef Py_ssize_t start = begin * CHUNK, stop = min(end * CHUNK, streams.size), k, n
-    cdef bint far = streams.nbytes >= FAR
-    cdef Py_ssize_t most = BLOCK if far else CHUNK
+    cdef bint large = streams.nbytes >= LARGE
+    cdef Py_ssize_t most = BLOCK if large else CHUNK
     while start < stop:
         n = min(most, stop - start)
-        if far:
+        if large:
             fetch(theta + start, n * sizeof(floating))
             fetch(g + start, n * sizeof(floating))
             for k in range(streams.n_states):

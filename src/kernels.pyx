@@ -98,9 +98,9 @@ cdef inline floating clamp(floating x, floating bound) noexcept nogil:
     return -bound if x < -bound else x
 
 
-cdef inline void step_block(Group* group, Tensor* tensor, Spans* spans, Py_ssize_t start, Py_ssize_t n, bint far,
+cdef inline void step_block(Group* group, Tensor* tensor, Spans* spans, Py_ssize_t start, Py_ssize_t n, bint large,
                             floating* prepared, const floating* coefficients) noexcept nogil:
-    """Run the spans on elements ``start`` to ``start + n`` of a tensor, fetching those to come if they are far."""
+    """Run the spans on elements ``start`` to ``start + n`` of a tensor, fetching those to come if the step is large."""
     cdef floating* theta = <floating*> tensor.theta + start
     cdef const floating* g = <const floating*> tensor.g + start
     cdef floating* states[MAX_STATES]
@@ -110,7 +110,7 @@ cdef inline void step_block(Group* group, Tensor* tensor, Spans* spans, Py_ssize
     cdef Py_ssize_t i
     for i in range(group.n_states):
         states[i] = <floating*> tensor.states[i] + start
-    if far:
+    if large:
         fetch(theta, n * sizeof(floating))
         fetch(g, n * sizeof(floating))
         for i in range(group.n_states):
@@ -190,8 +190,8 @@ cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept 
     cdef Tensor* tensor = tensor_of(plan, begin)
     cdef Group* group
     cdef Py_ssize_t chunk, start, stop, n
-    cdef bint far = plan.nbytes >= FAR
-    cdef Py_ssize_t most = BLOCK if far else CHUNK
+    cdef bint large = plan.nbytes >= LARGE
+    cdef Py_ssize_t most = BLOCK if large else CHUNK
     cdef float[CHUNK] single
     cdef double[CHUNK] double
     for chunk in range(begin, end):
@@ -203,9 +203,9 @@ cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept 
         while start < stop:
             n = min(most, stop - start)
             if tensor.type_num == cnp.NPY_DOUBLE:
-                step_block[double](group, tensor, &plan.spans, start, n, far, double, group.double)
+                step_block[double](group, tensor, &plan.spans, start, n, large, double, group.double)
             else:
-                step_block[float](group, tensor, &plan.spans, start, n, far, single, group.single)
+                step_block[float](group, tensor, &plan.spans, start, n, large, single, group.single)
             start += n
 
 

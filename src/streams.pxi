@@ -13,24 +13,30 @@ cdef PoolShare pool_share = <PoolShare> PyCapsule_GetPointer(POOL_SHARE, "lrcore
 cdef extern from *:
     """
     #if defined(__GNUC__) || defined(__clang__)
-    #define PREFETCH(address) __builtin_prefetch(address)
+    #define FETCH_NEAR(address) __builtin_prefetch(address, 0, 3)
+    #define FETCH_FAR(address) __builtin_prefetch(address, 0, 2)
     #else
-    #define PREFETCH(address) ((void)(address))
+    #define FETCH_NEAR(address) ((void)(address))
+    #define FETCH_FAR(address) ((void)(address))
     #endif
     """
-    void PREFETCH(const void* address) noexcept nogil
+    void FETCH_NEAR(const void* address) noexcept nogil  # into the first-level cache
+    void FETCH_FAR(const void* address) noexcept nogil   # into the second-level cache
 
 cdef enum:
     CHUNK = 2048  # elements, as BLOCK in lrcore/reference.py; with the four arrays of Adam in float32, 32 KiB
     BLOCK = 64    # elements between two fetches: as many lines as a processor has under way
-    AHEAD = 2048  # bytes from what is computed to what is fetched; the processor's own prefetching ends at each page
     LINE = 64
-    FAR = 16 << 20  # bytes moved in a step, from which on they come from beyond the caches of the cores
+    NEAR = 1024   # bytes from what is computed to what is fetched; the processor's own fetching ends at each page
+    AHEAD = 4096
+    LARGE = 40 << 20  # bytes that a step moves, from which on they come from beyond the caches of the cores
 
 
 cdef inline void fetch(const void* stream, Py_ssize_t nbytes) noexcept nogil:
-    """Have the bytes of a stream on their way that are ``AHEAD`` of a block of ``nbytes``."""
-    cdef Py_ssize_t offset = 0
-    while offset < nbytes:
-        PREFETCH(<const char*> stream + AHEAD + offset)
-        offset += LINE
+    """Have the bytes of a stream on their way that come after a block of ``nbytes``."""
+    cdef const char* line = <const char*> stream
+    cdef const char* stop = line + nbytes
+    while line < stop:
+        FETCH_NEAR(line + NEAR)
+        FETCH_FAR(line + AHEAD)
+        line += LINE
