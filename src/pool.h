@@ -16,7 +16,7 @@ typedef void (*pool_work)(void *context, ptrdiff_t begin, ptrdiff_t end);
 
 #define POOL_ALONE (256 << 10)  /* bytes that one thread moves sooner than two do */
 #define POOL_WAKE (6 << 20)     /* bytes that are worth waking a thread for */
-#define POOL_GRAIN 32           /* most items that a thread takes at once */
+#define POOL_GRAIN 16           /* most items that a thread takes at once */
 
 static int pool_eager = 0; /* share every job, however small: for tests */
 static int pool_threads = 1; /* that share a job, the caller among them */
@@ -38,13 +38,15 @@ static int pool_threads = 1; /* that share a job, the caller among them */
 #endif
 
 #define POOL_MOST 256
-#define POOL_WATCH_NS 20000 /* how long a worker watches for the next job, and the caller for the last worker */
+#define POOL_BRIEF_NS 20000 /* how long a worker watches for the next job */
+#define POOL_TIGHT_NS 80000 /* how long in a loop of jobs that follow each other sooner than that */
 
 static struct {
     pthread_mutex_t busy; /* held by the caller whose job it is */
     pool_work work;
     void *context;
     ptrdiff_t end, grain, share; /* in items; a share is a whole number of blocks */
+    int backwards;               /* whether blocks are taken from the end of a share */
     int threads; /* in this job, the caller among them */
     int workers; /* that exist */
     int placed;  /* of them, told which processor to keep off */
@@ -56,13 +58,14 @@ static struct {
     pthread_cond_t opened, finished;
     _Atomic int sleeping; /* workers */
     _Atomic int waiting;  /* the caller */
+    _Atomic int watch;    /* how long workers watch, in ns */
     long long ended;      /* when the last job did */
 } pool = {.busy = PTHREAD_MUTEX_INITIALIZER,
           .lock = PTHREAD_MUTEX_INITIALIZER,
           .opened = PTHREAD_COND_INITIALIZER,
           .finished = PTHREAD_COND_INITIALIZER};
 
-/* The next item of each share, on cache lines of their own. */
+/* How much of each share is taken, on cache lines of their own. */
 static struct {
     _Alignas(128) _Atomic ptrdiff_t next;
 } pool_shares[POOL_MOST];
@@ -74,27 +77,30 @@ static long long pool_now(void)
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-/* Look again and again, for a while, whether the condition holds. */
-#define POOL_WATCH(condition)                                        \
+/* Look again and again, for so long, whether the condition holds. */
+#define POOL_WATCH(condition, ns)                                    \
     do {                                                             \
-        long long until = pool_now() + POOL_WATCH_NS;                \
+        long long until = pool_now() + (ns);                         \
         while (!(condition) && pool_now() < until)                   \
             for (int i = 0; i < 8 && !(condition); i++)              \
                 POOL_PAUSE();                                        \
     } while (0)
 
-/* Thread `self` takes the blocks of its own share, the same in every step so that it stays in its cache, and
+/* Thread `self` takes the blocks of its own share, the same in every job so that it stays in its cache, and
    then what is left of the others'. */
 static void pool_take_blocks(int self)
 {
     for (int k = 0; k < pool.threads; k++) {
         int owner = (self + k) % pool.threads;
-        ptrdiff_t stop = (owner + 1) * pool.share < pool.end ? (owner + 1) * pool.share : pool.end;
+        ptrdiff_t first = owner * pool.share;
+        ptrdiff_t size = first + pool.share < pool.end ? pool.share : pool.end - first;
         for (;;) {
-            ptrdiff_t begin = atomic_fetch_add(&pool_shares[owner].next, pool.grain);
-            if (begin >= stop)
+            ptrdiff_t taken = atomic_fetch_add(&pool_shares[owner].next, pool.grain);
+            if (taken >= size)
                 break;
-            pool.work(pool.context, begin, begin + pool.grain < stop ? begin + pool.grain : stop);
+            ptrdiff_t n = size - taken < pool.grain ? size - taken : pool.grain;
+            ptrdiff_t begin = pool.backwards ? first + size - taken - n : first + taken;
+            pool.work(pool.context, begin, begin + n);
         }
     }
 }
@@ -105,7 +111,7 @@ static void *pool_worker(void *argument)
     unsigned seen = 0;
     fesetenv(FE_DFL_ENV);
     for (;;) {
-        POOL_WATCH(atomic_load(&pool.generation) != seen);
+        POOL_WATCH(atomic_load(&pool.generation) != seen, atomic_load(&pool.watch));
         if (atomic_load(&pool.generation) == seen) {
             pthread_mutex_lock(&pool.lock);
             atomic_fetch_add(&pool.sleeping, 1);
@@ -198,15 +204,14 @@ static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t gra
         work(context, 0, end);
         return;
     }
-    if (!worth_waking && (atomic_load(&pool.sleeping) || pool.workers < threads - 1)) {
-        long long began = pool_now();
-        if (began - pool.ended > POOL_WATCH_NS) {
-            work(context, 0, end);
-            pool.ended = pool_now();
-            pthread_mutex_unlock(&pool.busy);
-            return;
-        }
+    int tight = pool_now() - pool.ended < POOL_TIGHT_NS;
+    if (!worth_waking && !tight && (atomic_load(&pool.sleeping) || pool.workers < threads - 1)) {
+        work(context, 0, end);
+        pool.ended = pool_now();
+        pthread_mutex_unlock(&pool.busy);
+        return;
     }
+    atomic_store(&pool.watch, tight ? POOL_TIGHT_NS : POOL_BRIEF_NS);
     pool.work = work;
     pool.context = context;
     pool.end = end;
@@ -214,7 +219,8 @@ static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t gra
     pool.threads = threads;
     pool.share = (blocks + threads - 1) / threads * grain;
     for (int k = 0; k < threads; k++)
-        atomic_store(&pool_shares[k].next, k * pool.share);
+        atomic_store(&pool_shares[k].next, 0);
+    pool.backwards = !pool.backwards;
     atomic_store(&pool.open, 1);
     atomic_fetch_add(&pool.generation, 1);
     if (pool.workers < threads - 1)
@@ -227,7 +233,7 @@ static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t gra
     }
     pool_take_blocks(0);
     atomic_store(&pool.open, 0);
-    POOL_WATCH(atomic_load(&pool.active) == 0);
+    POOL_WATCH(atomic_load(&pool.active) == 0, POOL_TIGHT_NS);
     if (atomic_load(&pool.active) != 0) {
         pthread_mutex_lock(&pool.lock);
         atomic_store(&pool.waiting, 1);
