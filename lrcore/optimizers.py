@@ -390,12 +390,13 @@ class Adam(Optimizer):
         correction1 = 1.0 - power(beta1, t)
         correction2 = 1.0 - power(beta2, t)
         root_correction2 = math.sqrt(correction2)
-        moments = (beta1, 1.0 - beta1, beta2, 1.0 - beta2)
-        if group.rule == "amsgrad" and self.like == "optax":
-            return (*moments, 1.0 / correction2, lr / correction1, h["eps"])
-        eps = h["eps"] if self.like in _KERAS else h["eps"] * root_correction2
         rate = lr * root_correction2 / correction1
-        return (*moments, 1.0, rate, eps) if group.rule == "amsgrad" else (*moments, rate, eps)
+        eps = h["eps"] if self.like in _KERAS else h["eps"] * root_correction2
+        if group.rule == "adam":
+            return beta1, 1.0 - beta1, beta2, 1.0 - beta2, rate, eps
+        if self.like == "optax":
+            return beta1, 1.0 - beta1, beta2, 1.0 - beta2, 1.0 / correction2, lr / correction1, h["eps"]
+        return beta1, 1.0 - beta1, beta2, 1.0 - beta2, 1.0, rate, eps
 
 
 class AdamW(Adam):

@@ -129,10 +129,11 @@ class Parameters:
         """The gradients in the order of ``tensors(by_name)``, not yet checked one by one."""
         structure = self.structure
         if self.is_buffer:
+            beside = structure.grads
             if grads is None:
-                grads = structure.grads
+                grads = beside
             if not by_name:
-                return (grads.flat if grads is structure.grads else grads,)
+                return (beside.flat if grads is beside else grads,)
         where = "grads" + self._prefix
         if grads is None:
             raise TypeError(f"{where} must be given: only a ParameterBuffer brings its gradients along")
