@@ -73,10 +73,14 @@ def write(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     print()
 
 
+def case_title(case: str) -> str:
+    return CASES[case].title.removesuffix(", one array")
+
+
 def main_table(results: Results) -> None:
     rows = [
         [
-            CASES[case].title.removesuffix(", one array") + (", buffer" if mine == BUFFER else ", arrays"),
+            case_title(case) + (", buffer" if mine == BUFFER else "" if case.endswith("-list") else ", arrays"),
             spread_time(results.row(case, mine)),
             summary((results.row(case, mine) or {}).get("of_floor")),
             *(times(results.row(case, peer), mine) for peer in PEERS),
@@ -89,7 +93,7 @@ def main_table(results: Results) -> None:
 
 def growth(results: Results, group: str) -> None:
     names = [name for name in GROWTH if any(results.row(case, name) for case in results.group(group))]
-    rows = [[CASES[case].title, *(time(results.row(case, name)) for name in names)] for case in results.group(group)]
+    rows = [[case_title(case), *(time(results.row(case, name)) for name in names)] for case in results.group(group)]
     write(["", *names], rows)
 
 

@@ -46,10 +46,10 @@ static struct {
     pool_work work;
     void *context;
     ptrdiff_t end, grain, share; /* in items; a share is a whole number of blocks */
-    int backwards;               /* whether blocks are taken from the end of a share */
-    int threads; /* in this job, the caller among them */
-    int workers; /* that exist */
-    int placed;  /* of them, told which processor to keep off */
+    int backwards;               /* whether blocks are taken from the ends of shares */
+    int threads;                 /* in this job, the caller among them */
+    int workers;                 /* that exist */
+    int placed;                  /* of them, told which processor to keep off */
     pthread_t threads_made[POOL_MOST];
     _Atomic unsigned generation; /* of jobs */
     _Atomic int open;            /* whether workers may still join */
@@ -87,7 +87,7 @@ static long long pool_now(void)
     } while (0)
 
 /* Thread `self` takes the blocks of its own share, the same in every job so that it stays in its cache, and
-   then what is left of the others'. */
+   then what is left of the others'. Every other job begins at the ends, where the cache holds what the last one left. */
 static void pool_take_blocks(int self)
 {
     for (int k = 0; k < pool.threads; k++) {
