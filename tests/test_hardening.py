@@ -175,8 +175,8 @@ def interrupt(*_):
 signal.signal(signal.SIGALRM, interrupt)
 opt = lr.SGD(np.ones(3))
 for k in range(400):
-    signal.setitimer(signal.ITIMER_REAL, 0.0002 + k * 1e-6)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0002 + k * 1e-6)
         while True:
             opt.step(np.ones(3))
     except KeyboardInterrupt:
