@@ -29,7 +29,7 @@ JSON, pickling, composition and the checks of annotated fields come with the bas
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import FrozenInstanceError, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, TypeAlias, get_type_hints, overload
@@ -194,15 +194,6 @@ class Schedule:
         if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
             raise TypeError(f"a schedule named {cls.__name__} exists already: {known.__module__}.{known.__qualname__}")
         REGISTRY[cls.__name__] = cls
-
-    # As frozen=True has it, which would compile both for every class: a third of the time that importing takes.
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in self.__dict__ or name not in getattr(self, "__dataclass_fields__", ()):
-            raise FrozenInstanceError(f"cannot assign to field {name!r}")
-        object.__setattr__(self, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        raise FrozenInstanceError(f"cannot delete field {name!r}")
 
     def __post_init__(self) -> None:
         for name, checks in _checks(type(self)).items():  # type: ignore[arg-type]  # a class is hashable
@@ -426,7 +417,7 @@ class _Compiled(Schedule):
 
 
 # ---- schedules ----------------------------------------------------------------------------------------------
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Constant(Schedule):
     r"""A fixed value.
 
@@ -451,7 +442,7 @@ class Constant(Schedule):
         return np.full(steps.shape, self.value)
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Linear(_Compiled):
     r"""A straight line from one value to another.
 
@@ -481,7 +472,7 @@ class Linear(_Compiled):
         return "polynomial", self.initial, self.final, self.steps, 1.0, 0.0
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class PolynomialDecay(_Compiled):
     r"""A power of the time that is left.
 
@@ -516,7 +507,7 @@ class PolynomialDecay(_Compiled):
         return "polynomial", self.initial, self.final, self.steps, self.power, self.cycle
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ExponentialDecay(_Compiled):
     r"""Multiplied by a rate every so many steps, smoothly or in stairs.
 
@@ -556,7 +547,7 @@ class ExponentialDecay(_Compiled):
         return "exponential", self.initial, self.decay_rate, self.decay_steps, self.staircase, final
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class InverseTimeDecay(_Compiled):
     r"""Divided by a number that grows with the step.
 
@@ -584,7 +575,7 @@ class InverseTimeDecay(_Compiled):
         return "inverse_time", self.initial, self.decay_rate, self.decay_steps, self.staircase
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class StepDecay(_Compiled):
     r"""Multiplied by a factor every so many steps.
 
@@ -607,7 +598,7 @@ class StepDecay(_Compiled):
         return "exponential", self.initial, self.factor, self.every, 1.0, math.nan
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class PiecewiseConstant(_Compiled):
     r"""One value up to each boundary, the next one from it on.
 
@@ -641,7 +632,7 @@ class PiecewiseConstant(_Compiled):
         return "piecewise_constant", *self.boundaries, *self.values
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class CosineDecay(_Compiled):
     r"""Half a period of the cosine, from one value to another.
 
@@ -676,7 +667,7 @@ class CosineDecay(_Compiled):
         return "cosine", self.initial, self.final, self.steps, self.exponent
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class CosineRestarts(_Compiled):
     r"""Cosine decay that starts again, each time longer and lower.
 
@@ -709,7 +700,7 @@ class CosineRestarts(_Compiled):
         return "cosine_restarts", self.initial, self.final, self.steps, self.t_mul, self.m_mul
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class OneCycle(_Compiled):
     r"""Up to a peak and down to almost nothing.
 
@@ -761,7 +752,7 @@ class OneCycle(_Compiled):
         return "one_cycle", initial, self.peak, initial / self.end_factor, self.steps, warmup, down, linear
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Cyclic(_Compiled):
     r"""Up and down between two values, for ever.
 
@@ -797,7 +788,7 @@ class Cyclic(_Compiled):
         return "cyclic", self.low, self.high, self.steps_up, down, mode, self.gamma
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class InverseSqrt(_Compiled):
     r"""Linear warmup, then the inverse square root of the step.
 
@@ -824,7 +815,7 @@ class InverseSqrt(_Compiled):
         return "inverse_sqrt", self.peak, self.warmup_steps
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class WarmupStableDecay(_Compiled):
     r"""Linear warmup, a plateau, a decay ("trapezoidal", WSD).
 
@@ -866,7 +857,7 @@ class WarmupStableDecay(_Compiled):
         return "warmup_stable_decay", self.peak, self.final, self.warmup, self.stable, self.decay, shape
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Rex(_Compiled):
     r"""Slow first and fast at the end: the reflection of an exponential decay.
 
@@ -896,7 +887,7 @@ class Rex(_Compiled):
         return "rex", self.initial, self.final, self.steps
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Custom(Schedule):
     r"""Any function of the step.
 
@@ -924,7 +915,7 @@ class Custom(Schedule):
 
 
 # ---- compositions -------------------------------------------------------------------------------------------
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Join(Schedule):
     r"""One schedule after another; what ``a.then(b, at=...)`` makes.
 
@@ -977,7 +968,7 @@ class Join(Schedule):
         return out
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Warmup(Schedule):
     """A schedule after a linear warmup; what ``s.with_warmup(steps, start)`` makes, where the formula is.
 
@@ -1027,7 +1018,7 @@ class Warmup(Schedule):
         return f"{_factor(self.schedule)}.with_warmup({self.steps}{start})"
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Scaled(Schedule):
     r"""A multiple of a schedule; what ``2 * s`` makes.
 
@@ -1059,7 +1050,7 @@ class Scaled(Schedule):
         return f"{self.factor!r} * {_factor(self.schedule)}"
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Product(Schedule):
     r"""Two schedules multiplied; what ``a * b`` makes.
 
@@ -1088,7 +1079,7 @@ class Product(Schedule):
         return f"{_factor(self.first)} * {_factor(self.second)}"
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Clipped(Schedule):
     r"""A schedule held within bounds; what ``s.clip(low, high)`` makes.
 
@@ -1134,7 +1125,7 @@ class Clipped(Schedule):
         return f"{_factor(self.schedule)}.clip({self.low!r}, {self.high!r})"
 
 
-@dataclass(repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Repeated(Schedule):
     r"""A schedule several times in a row; what ``s.repeat(times)`` makes.
 
