@@ -48,15 +48,12 @@ class Results:
         return self.cases.get(case, {}).get(name)
 
 
-def time(row: Row | None, key: str = "step") -> str:
-    return duration(row[key]["median"]).replace("us", "µs") if row else ""
+def time(row: Row | None, key: str = "step", which: str = "median") -> str:
+    return duration(row[key][which]).replace("us", "µs") if row else ""
 
 
 def spread_time(row: Row | None) -> str:
-    if not row:
-        return ""
-    low, high = (duration(row["step"][key]).replace("us", "µs") for key in ("q1", "q3"))
-    return f"{time(row)} ({low} to {high})"
+    return f"{time(row)} ({time(row, which='q1')} to {time(row, which='q3')})" if row else ""
 
 
 def summary(told: dict[str, float] | None) -> str:

@@ -345,8 +345,7 @@ class Optimizer:
         RuntimeError
             Another thread is in a step of this optimizer, or :meth:`averaged` is in force. Nothing has changed.
         """
-        if self._lock.locked():
-            self._refuse_if_busy("step")
+        self._refuse_if_busy("step")
         with self._lock:
             return self._step(grads, grad_scale, zero_grad)
 
