@@ -745,6 +745,28 @@ class Chebyshev(Schedule):
         return self.initial / (1.0 + np.minimum(steps, self.steps))
 
 
+@dataclasses.dataclass(frozen=True)
+class _NamedCosine(schedules.CosineDecay):
+    """A schedule of one's own made of another, with one more field."""
+
+    name: str = ""
+
+
+class _Ramp(Schedule):
+    """A schedule of one's own that is no dataclass."""
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    def _over(self, steps: np.ndarray) -> np.ndarray:
+        return self.slope * steps
+
+
+def test_a_new_schedule_may_be_made_of_another_or_be_a_plain_class() -> None:
+    assert _NamedCosine(0.1, 10, name="mine")(5) == schedules.CosineDecay(0.1, 10)(5)
+    assert _Ramp(0.5)(3) == 1.5
+
+
 def test_a_new_schedule_is_one_class() -> None:
     s = Chebyshev(np.float32(0.5), 4)  # type: ignore[arg-type]
     np.testing.assert_array_equal(s(np.arange(6)), [0.5, 0.25, 0.5 / 3, 0.125, 0.1, 0.1])
