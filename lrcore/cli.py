@@ -17,14 +17,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from lrcore import __version__, base, data
+from lrcore import __version__, base
 from lrcore.control import EarlyStopping, ReduceOnPlateau
 from lrcore.finder import LrFinding
 from lrcore.kernels import show_config
-from lrcore.models import CrossEntropy, Network, SquaredError
 from lrcore.pool import get_num_threads
 from lrcore.schedules import Schedule, parse
-from lrcore.training import DivergedError, Epoch, Trainer
+from lrcore.train import tables
+from lrcore.train.models import CrossEntropy, Network, SquaredError
+from lrcore.train.trainer import DivergedError, Epoch, Trainer
 
 _MODELS = ("mlp", "softmax", "linear")
 _HIDDEN = (256,)
@@ -91,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         arguments.run(arguments)
         sys.stdout.flush()
-    except (_UsageError, data.DataError) as error:
+    except (_UsageError, tables.DataError) as error:
         return _stop(error, 2)
     except MemoryError as error:
         return _stop(f"not enough memory: {error}", 2)
@@ -244,8 +245,8 @@ def _add_data_and_model(parser: argparse.ArgumentParser) -> None:
     source = group.add_mutually_exclusive_group()
     source.add_argument("--data", metavar="FILE", help="CSV file: a line of names, then rows of numbers")
     source.add_argument(
-        "--dataset", metavar="NAME", type=_one_of({name: name for name in data.BUNDLED}), default="digits",
-        help=f"{', '.join(data.BUNDLED)}; needs scikit-learn (default: digits)",
+        "--dataset", metavar="NAME", type=_one_of({name: name for name in tables.BUNDLED}), default="digits",
+        help=f"{', '.join(tables.BUNDLED)}; needs scikit-learn (default: digits)",
     )  # fmt: skip
     group.add_argument("--target", metavar="COLUMN", help="column of FILE to predict; a class may be text")
 
@@ -357,11 +358,11 @@ def _train(arguments: argparse.Namespace) -> None:
         _save(arguments.out, trainer, table)
 
 
-def _prepare(arguments: argparse.Namespace) -> tuple[data.Table, Trainer]:
+def _prepare(arguments: argparse.Namespace) -> tuple[tables.Table, Trainer]:
     table = _table(arguments)
     classify = arguments.model == "softmax" or (arguments.model == "mlp" and table.has_classes)
     split_rng, weights_rng, order_rng = np.random.default_rng(arguments.seed).spawn(3)
-    split = data.split(table, classify, split_rng)
+    split = tables.split(table, classify, split_rng)
     outputs = 1 if split.classes is None else len(split.classes)
     loss = SquaredError() if split.classes is None else CrossEntropy()
     network = Network((split.x.shape[1], *_hidden(arguments), outputs), loss, weights_rng)
@@ -369,14 +370,14 @@ def _prepare(arguments: argparse.Namespace) -> tuple[data.Table, Trainer]:
     return table, Trainer(network, optimizer, split, min(arguments.batch_size, len(split.y)), order_rng)
 
 
-def _table(arguments: argparse.Namespace) -> data.Table:
+def _table(arguments: argparse.Namespace) -> tables.Table:
     if arguments.data is None:
         if arguments.target is not None:
             raise _UsageError("--target must go with --data, but --data is not given")
-        return data.bundled(arguments.dataset)
+        return tables.bundled(arguments.dataset)
     if arguments.target is None:
         raise _UsageError("--target must be given with --data: the column to predict")
-    return data.read_csv(arguments.data, arguments.target)
+    return tables.read_csv(arguments.data, arguments.target)
 
 
 def _hidden(arguments: argparse.Namespace) -> tuple[int, ...]:
@@ -406,7 +407,7 @@ def _optimizer(arguments: argparse.Namespace, network: Network) -> base.Optimize
     return made
 
 
-def _print_setting(table: data.Table, trainer: Trainer, model: str, rate: str) -> None:
+def _print_setting(table: tables.Table, trainer: Trainer, model: str, rate: str) -> None:
     split, network, optimizer = trainer.data, trainer.network, trainer.optimizer
     kind = "a number" if split.classes is None else f"one of {len(split.classes)} classes"
     _say(
@@ -480,7 +481,7 @@ def _check_writable(out: Path) -> None:
         raise _UsageError(f"--out must be writable, but '{nearest}' is not: {error.strerror}") from error
 
 
-def _save(out: Path, trainer: Trainer, table: data.Table) -> None:
+def _save(out: Path, trainer: Trainer, table: tables.Table) -> None:
     """Write history and parameters, each whole or not at all."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -502,7 +503,7 @@ def _write_history(path: Path, trainer: Trainer) -> None:
         writer.writerows(map(astuple, trainer.history))
 
 
-def _what_prediction_needs(trainer: Trainer, table: data.Table) -> dict[str, Any]:
+def _what_prediction_needs(trainer: Trainer, table: tables.Table) -> dict[str, Any]:
     split = trainer.data
     arrays = dict(trainer.network.params)
     arrays |= {

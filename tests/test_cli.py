@@ -14,9 +14,9 @@ from numpy.testing import assert_allclose
 import lrcore as lr
 from lrcore import base
 from lrcore.cli import main
-from lrcore.data import bundled, read_csv, split
-from lrcore.models import CrossEntropy, Network
-from lrcore.training import Trainer
+from lrcore.train.models import CrossEntropy, Network
+from lrcore.train.tables import bundled, read_csv, split
+from lrcore.train.trainer import Trainer
 
 OURS = sorted(name for name, cls in base.registered().items() if cls.__module__.startswith("lrcore."))
 

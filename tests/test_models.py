@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import lrcore as lr
-from lrcore.models import CrossEntropy, Network, SquaredError
+from lrcore.train.models import CrossEntropy, Network, SquaredError
 
 KINDS = {
     "linear": ((5, 1), SquaredError()),

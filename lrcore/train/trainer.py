@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrcore.base import Optimizer
-from lrcore.data import Split
 from lrcore.finder import LrFinding, find_lr
-from lrcore.models import Network
 from lrcore.structure import Structure
+from lrcore.train.models import Network
+from lrcore.train.tables import Split
 
 
 class DivergedError(ArithmeticError):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from lrcore.data import BUNDLED, DataError, Split, Table, bundled, read_csv, split
+from lrcore.train.tables import BUNDLED, DataError, Split, Table, bundled, read_csv, split
 
 
 def write(path, text, encoding="utf-8"):

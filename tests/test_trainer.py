@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import lrcore as lr
-from lrcore.data import Table, split
-from lrcore.models import Network, SquaredError
-from lrcore.training import DivergedError, Trainer
+from lrcore.train.models import Network, SquaredError
+from lrcore.train.tables import Table, split
+from lrcore.train.trainer import DivergedError, Trainer
 
 ROWS, HELD = 40, 10
 
@@ -75,7 +75,7 @@ def test_held_out_loss_is_watched_too():
 
 def test_what_is_timed(monkeypatch):
     clock = count()  # read before the batch, before the optimizer's step, and after it
-    monkeypatch.setattr("lrcore.training.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("lrcore.train.trainer.perf_counter", lambda: next(clock))
     run = trainer(rate=0.01)
     run.epoch()
     assert (run.seconds, run.optimizer_seconds) == (6, 3)
