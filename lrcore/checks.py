@@ -1,4 +1,9 @@
-"""Checks of arguments: each returns the value or raises with name, rule, value."""
+"""Checks of arguments: each returns the value in its plain form, or raises with name, rule and value.
+
+A number is whatever Python, NumPy or another library holds one real number in: int, float, Fraction, a NumPy scalar or
+an array of one element and no axis, a scalar tensor. Truth values and text are none. An error quotes at most
+``LONGEST`` characters of a value.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,37 @@ from typing import Any
 
 import numpy as np
 
+LONGEST = 200
+
 _RULES = {"(-inf, inf)": "finite", "[0, inf)": "finite and >= 0", "(0, inf)": "finite and > 0"}
+
+
+def shown(value: Any) -> str:
+    """A value as an error quotes it."""
+    try:
+        text = repr(value)
+    except ValueError:  # more digits than Python prints
+        text = f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
+
+
+def plain(value: Any) -> Any:
+    """The Python number, truth value or text in a NumPy scalar or in an array or tensor without axes; others as they are."""
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
+        return value.item()
+    return value
 
 
 def number(name: str, value: Any, interval: str = "") -> float:
     """``value`` as a float if it lies in the interval, like ``"[0, 1)"``; without one any will do, NaN too."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+    if type(value) is not float:
+        given, value = value, plain(value)
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise TypeError(f"{name} must be a number, got {shown(given)}")
     try:
         x = float(value)
         got = repr(x)
@@ -30,33 +59,39 @@ def number(name: str, value: Any, interval: str = "") -> float:
     raise ValueError(f"{name} must be {_RULES.get(interval, f'in {interval}')}, got {got}")
 
 
-def whole(name: str, value: Any, low: int) -> int:
-    """An integer from ``low`` up."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < low:
-        raise ValueError(f"{name} must be >= {low}, got {value}")
-    return int(value)
+def whole(name: str, value: Any, low: int, high: int = 2**53 - 1) -> int:
+    """An integer from ``low`` to ``high``: by default all that float64 tells apart."""
+    integer = plain(value)
+    if not isinstance(integer, int) or isinstance(integer, bool):
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
+    if integer < low:
+        raise ValueError(f"{name} must be >= {low}, got {shown(integer)}")
+    if integer > high:
+        limit = "< 2**53" if high == 2**53 - 1 else f"<= {high}"
+        raise ValueError(f"{name} must be {limit}, got {shown(integer)}")
+    return integer
 
 
 def flag(name: str, value: Any) -> bool:
-    """``value`` if it is a bool."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return value
+    """A truth value."""
+    truth = plain(value)
+    if not isinstance(truth, bool):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+    return truth
 
 
 def one_of(name: str, value: Any, *words: str) -> str:
     """One of some words."""
-    if not isinstance(value, str) or value not in words:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, got {value!r}")
-    return value
+    word = plain(value)
+    if not isinstance(word, str) or word not in words:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, got {shown(value)}")
+    return word
 
 
 def function(name: str, value: Any) -> Any:
     """Something that can be called."""
     if not callable(value):
-        raise TypeError(f"{name} must be callable, got {value!r}")
+        raise TypeError(f"{name} must be callable, got {shown(value)}")
     return value
 
 
