@@ -29,7 +29,7 @@ def shown(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """The Python number, truth value or text in a NumPy scalar or in an array or tensor without axes; others as they are."""
+    """The Python number, truth value or text in a NumPy scalar, or in an array or tensor without axes."""
     if isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
