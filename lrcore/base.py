@@ -161,7 +161,7 @@ class Optimizer(Stateful):
             if key not in known:
                 raise ValueError(
                     f"{checks.shown(key)[1:-1]} must not be given with like={self._like!r}: {type(self).__name__} has "
-                    f"{', '.join(known)} there"
+                    f"{', '.join(self.defaults[self._like])} there"
                 )
         return {key: hyperparameters.check(key, value, self.range_of(key)) for key, value in given.items()}
 

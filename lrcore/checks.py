@@ -8,7 +8,7 @@ an array of one element and no axis, a scalar tensor. Truth values and text are 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -26,6 +26,12 @@ def shown(value: Any) -> str:
     except ValueError:  # more digits than Python prints
         text = f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
+
+
+def listed(names: Iterable[Any], most: int = 12) -> str:
+    """The first few of some names as an error lists them."""
+    quoted = list(map(shown, names))
+    return ", ".join(quoted[:most]) + (f" and {len(quoted) - most} more" if len(quoted) > most else "")
 
 
 def plain(value: Any) -> Any:
@@ -101,4 +107,4 @@ def state(value: Any, keys: Mapping[str, Any]) -> None:
         raise TypeError(f"state must be a mapping as state_dict gives, got {type(value).__name__}")
     for key in keys:
         if key not in value:
-            raise ValueError(f"state must have the key {key!r}, got {', '.join(map(repr, value))}")
+            raise ValueError(f"state must have the key {key!r}, got {listed(value)}")

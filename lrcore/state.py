@@ -112,7 +112,7 @@ def check_arrays(saved: Any, mine: Mapping[str, Mapping[str, Array]]) -> None:
     if not isinstance(saved, Mapping):
         raise TypeError(f"state['state'] must be a mapping, got {type(saved).__name__}")
     if set(saved) != set(mine):
-        raise ValueError(f"state['state'] must be for {', '.join(map(repr, mine))}, got {checks.shown(list(saved))}")
+        raise ValueError(f"state['state'] must be for {checks.listed(mine)}, got {checks.listed(saved)}")
     for name, arrays in mine.items():
         if not isinstance(saved[name], Mapping) or set(saved[name]) != set(arrays):
             got = (

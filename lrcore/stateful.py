@@ -161,7 +161,8 @@ class Stateful:
             mine = self._saved()
             checks.state(saved, mine)
             for key in ("optimizer", "like"):
-                checks.one_of(f"state[{key!r}]", saved[key], mine[key])
+                if checks.plain(saved[key]) != mine[key]:
+                    raise ValueError(f"state[{key!r}] must be {mine[key]!r}, got {checks.shown(saved[key])}")
             arrays, values, now, items = self._cell[0].read(saved, self._ranges_of_numbers())
             assign(arrays, values, (self._cell, 0, now), *items)
 

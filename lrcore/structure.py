@@ -84,10 +84,10 @@ class Parameters:
         self.is_buffer = isinstance(structure, ParameterBuffer)
         self.leaves = list(_leaves(structure, self.where))
         self._arrays = [leaf.array for leaf in self.leaves]
-        self._has_numbers = any(array.ndim == 0 for array in self._arrays)
         self.names = [leaf.name for leaf in self.leaves]
         for leaf in self.leaves:
             leaf.check_parameter(self.label(leaf))
+        self._has_numbers = any(array.ndim == 0 for array in self._arrays)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy's leaves must be those of the copied structure: views of a buffer, above all.

@@ -427,6 +427,8 @@ cdef class Sweep:
                 into.double[i - HEAD] = values[i]
                 into.single[i - HEAD] = <float> into.double[i - HEAD]
         for k in range(self.plan.n_tensors):
+            if not self.plan.tensors[k].g:
+                continue
             taken = self.plan.tensors[k].group if which is None else which[k]
             if not 0 <= taken < n:
                 raise ValueError(f"which[{k}] must be in 0 to {n - 1}, got {taken}")

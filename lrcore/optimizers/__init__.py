@@ -30,9 +30,9 @@ from lrcore.optimizers.adaptive import *  # noqa: F403
 from lrcore.optimizers.sgd import *  # noqa: F403
 
 __all__: list[str] = []
-__all__ += adam.__all__
-__all__ += adaptive.__all__
 __all__ += sgd.__all__
+__all__ += adaptive.__all__
+__all__ += adam.__all__
 
 for _name in __all__:
     register(globals()[_name])
