@@ -330,7 +330,7 @@ BAD_ARGUMENTS = {
     "hidden zero": (["--hidden", "0"], "--hidden must be whole numbers from 1 to 16384"),
     "hidden text": (["--hidden", "8,"], "--hidden must be whole numbers from 1 to 16384"),
     "model": (["--model", "tree"], "--model must be one of mlp, softmax, linear, got 'tree'"),
-    "optimizer": (["--optimizer", "foo"], "--optimizer must be one of sgd, adagrad,"),
+    "optimizer": (["--optimizer", "foo"], "--optimizer must be one of sgd, "),
     "dataset": (["--dataset", "mnist"], "--dataset must be one of digits, breast_cancer, wine, diabetes,"),
     "unknown option": (["--speed", "9"], "unrecognized arguments: --speed 9"),
     "abbreviation": (["--opt", "sgd"], "unrecognized arguments: --opt sgd"),
