@@ -9,8 +9,9 @@
 #ifndef LRCORE_POOL_H
 #define LRCORE_POOL_H
 
-#include <fenv.h>
 #include <stddef.h>
+
+#include "environment.h"
 
 typedef void (*pool_work)(void *context, ptrdiff_t begin, ptrdiff_t end);
 
@@ -109,7 +110,7 @@ static void *pool_worker(void *argument)
 {
     int self = (int)(ptrdiff_t)argument;
     unsigned seen = 0;
-    fesetenv(FE_DFL_ENV);
+    environment_enter();
     for (;;) {
         POOL_WATCH(atomic_load(&pool.generation) != seen, atomic_load(&pool.watch));
         if (atomic_load(&pool.generation) == seen) {
@@ -266,14 +267,12 @@ static int pool_started(void) { return 0; }
 static void pool_share(pool_work work, void *context, ptrdiff_t end, ptrdiff_t bytes)
 {
     ptrdiff_t grain = end / 16 < POOL_GRAIN ? end / 16 : POOL_GRAIN;
-    fenv_t environment;
-    fegetenv(&environment);
-    fesetenv(FE_DFL_ENV);
+    environment_t environment = environment_enter();
     if (bytes <= POOL_ALONE && !pool_eager)
         work(context, 0, end);
     else
         pool_run(work, context, end, grain > 1 ? grain : 1, bytes >= POOL_WAKE || pool_eager);
-    fesetenv(&environment);
+    environment_leave(environment);
 }
 
 #endif

@@ -1,4 +1,4 @@
-"""Groups that come and go, parameters that rest, sums of each array by itself, and steps counted parameter by parameter."""
+"""Groups that come and go, parameters that rest, sums of each array by itself, steps counted for each parameter."""
 
 from __future__ import annotations
 
