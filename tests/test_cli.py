@@ -406,7 +406,7 @@ def test_a_write_that_fails_leaves_nothing_half_written(capsys, classes_csv, tmp
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lrcore.cli.np.savez", full)
+    monkeypatch.setattr("lrcore.train.output.np.savez", full)
     argv = ["train", "--data", classes_csv, "--target", "kind", "--epochs", 1]
     err = fails(capsys, *argv, "--out", tmp_path / "run")
     assert "cannot be written: No space left on device" in err
