@@ -7,10 +7,12 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lrcore import __version__
+from lrcore.checks import shown
 from lrcore.kernels import show_config
 from lrcore.pool import get_num_threads
 from lrcore.train import arguments as given
@@ -18,6 +20,8 @@ from lrcore.train import command
 from lrcore.train.arguments import UsageError, whole
 from lrcore.train.tables import DataError
 from lrcore.train.trainer import DivergedError
+
+_LONGEST = 500  # characters of a message, not counting how many there are
 
 _DESCRIPTION = "lrcore: exact, compiled optimizer steps on a CPU."
 _TRAIN_EPILOG = """\
@@ -81,20 +85,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _stop("interrupted", 130)
     except BrokenPipeError:  # as in ``lrcore train | head -1``: nobody reads on, and there is nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 1
+    except OSError as error:  # as in ``lrcore train > file`` where the disk is full
+        _discard_output()
+        where = f"{shown(error.filename)}: " if error.filename else "output cannot be written: "
+        return _stop(f"{where}{error.strerror or error}", 2)
     return 0
 
 
+def _discard_output() -> None:
+    """Let Python not try again, at its end, to write what could not be written."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _say(text: str) -> None:
-    """Print at once, with an escape for any character that stdout cannot show."""
+    """Print a line at once, with an escape for any character that would break it or that stdout cannot show."""
     encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    print(_visible(text).encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def _stop(reason: object, status: int) -> int:
-    print("lrcore:", " ".join(str(reason).split()), file=sys.stderr)
+    line = _visible(" ".join(str(reason).split()))
+    if len(line) > _LONGEST:
+        line = f"{line[:_LONGEST]}… ({len(line)} characters)"
+    encoding = sys.stderr.encoding or "utf-8"
+    print("lrcore:", line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
     return status
+
+
+def _visible(text: str) -> str:
+    """The text with escapes for control characters."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -139,8 +164,8 @@ def _add_bench(commands: Any) -> None:
     bench.add_argument("--case", metavar="NAME", action="append", help="a case or a group; may be given again")
     bench.add_argument("--list", action="store_true", help="list the groups and their cases")
     bench.add_argument("--peers", action="store_true", help="beside every library that is installed, not torch alone")
-    bench.add_argument("--threads", metavar="N", type=whole(1), help="for each (default: what lrcore may use)")
-    bench.add_argument("--rounds", metavar="N", type=whole(1), help="turns for each (default: 21; quick, 7)")
+    bench.add_argument("--threads", metavar="N", type=whole(1, 65536), help="for each (default: what lrcore may use)")
+    bench.add_argument("--rounds", metavar="N", type=whole(1, 1_000_000), help="turns for each (default: 21; quick, 7)")
     bench.add_argument("--json", metavar="FILE", type=Path, help="write everything measured to FILE")
     bench.add_argument("--plot", metavar="FILE", type=Path, help="draw groups sizes and tensors; needs matplotlib")
 

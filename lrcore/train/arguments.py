@@ -10,20 +10,23 @@ from typing import Any
 import numpy as np
 
 from lrcore import base
+from lrcore.checks import shown
 from lrcore.schedules import Schedule, parse
 from lrcore.train import tables
 from lrcore.train.models import CrossEntropy, Network, SquaredError
 from lrcore.train.trainer import Trainer
 
+COUNTED = 2**53 - 1  # what the library counts to
 STEPS = 4000  # that training takes at least, unless --epochs says otherwise
 
 _MODELS = ("mlp", "softmax", "linear")
 _HIDDEN = (256,)
 _BATCH_SIZE = 16
 _RATES = {"SGD": 0.05}  # without --lr and --like; torch's 1e-3 needs momentum or patience
-_WIDEST = 16384
+_WIDEST, _DEEPEST = 16384, 100  # units of a hidden layer, hidden layers
 _PATIENCE = 10  # epochs, where an option comes without a number
 _LOW, _HIGH, _TRIALS = 1e-7, 10.0, 100  # of find-lr
+_MOST_TRIALS = 1_000_000
 
 
 class UsageError(ValueError):
@@ -49,16 +52,16 @@ def add_train(train: argparse.ArgumentParser) -> None:
         "--epochs", metavar="N", type=whole(1),
         help=f"times through the data (default: enough for {STEPS:,} steps)",
     )  # fmt: skip
-    group.add_argument("--out", metavar="DIR", type=Path, help="write DIR/history.csv and DIR/parameters.npz")
+    group.add_argument("--out", metavar="DIR", type=_folder, help="write DIR/history.csv and DIR/parameters.npz")
 
     group = train.add_argument_group("control, by the held-out loss")
     group.add_argument(
-        "--reduce-on-plateau", metavar="N", type=whole(1), nargs="?", const=_PATIENCE,
+        "--reduce-on-plateau", metavar="N", type=whole(1, COUNTED), nargs="?", const=_PATIENCE,
         help="halve the rate after N epochs in a row without improvement, ten times, then stop "
         f"(without N: {_PATIENCE})",
     )  # fmt: skip
     group.add_argument(
-        "--early-stop", metavar="N", type=whole(1), nargs="?", const=_PATIENCE,
+        "--early-stop", metavar="N", type=whole(1, COUNTED), nargs="?", const=_PATIENCE,
         help="stop after N epochs in a row without improvement; the parameters of the best epoch are kept "
         f"(without N: {_PATIENCE})",
     )  # fmt: skip
@@ -73,7 +76,7 @@ def add_find_lr(find: argparse.ArgumentParser) -> None:
     group.add_argument("--low", metavar="RATE", type=_real, default=_LOW, help=f"lowest rate (default: {_LOW:g})")
     group.add_argument("--high", metavar="RATE", type=_real, default=_HIGH, help=f"highest rate (default: {_HIGH:g})")
     group.add_argument(
-        "--steps", metavar="N", type=whole(2), default=_TRIALS, help=f"rates to try (default: {_TRIALS})"
+        "--steps", metavar="N", type=whole(2, _MOST_TRIALS), default=_TRIALS, help=f"rates to try (default: {_TRIALS})"
     )
 
 
@@ -130,7 +133,7 @@ def _add_run(parser: argparse.ArgumentParser) -> Any:
 def _one_of(choices: dict[str, Any]) -> Callable[[str], Any]:
     def convert(text: str) -> Any:
         if text.lower() not in choices:
-            raise argparse.ArgumentTypeError(f"must be one of {', '.join(choices)}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"must be one of {', '.join(choices)}, got {shown(text)}")
         return choices[text.lower()]
 
     return convert
@@ -138,36 +141,55 @@ def _one_of(choices: dict[str, Any]) -> Callable[[str], Any]:
 
 def _real(text: str) -> float:
     try:
+        if not text.isascii() or "_" in text:  # in which Python sees numbers too
+            raise ValueError
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be a number, got {shown(text)}") from None
 
 
 def _schedule(text: str) -> Schedule:
     try:
         return parse(text)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"cannot be read: {error}") from error
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """The converter of a whole number that is at least so large."""
+def whole(least: int, most: int = 10**40 - 1) -> Callable[[str], int]:
+    """The converter of a whole number from ``least`` to ``most``: by default a seed of 128 bits is well within."""
 
     def convert(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number >= {least}, got {text!r}")
-        return int(text)
+        number = _digits(text, most)
+        if number is None or number < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number >= {least}, got {shown(text)}")
+        if number > most:
+            raise argparse.ArgumentTypeError(f"must be a whole number <= {most}, got {shown(text)}")
+        return number
 
     return convert
 
 
+def _digits(text: str, most: int) -> int | None:
+    """The number that ASCII digits stand for, or another above ``most`` if it is larger; None if it is no number."""
+    if not text.isascii() or not text.isdigit():
+        return None
+    digits = text.lstrip("0") or "0"
+    return int(digits) if len(digits) <= len(str(most)) else most + 1
+
+
 def _widths(text: str) -> tuple[int, ...]:
-    widths = text.split(",")
-    if not all(width.isdecimal() and 1 <= int(width) <= _WIDEST for width in widths):
+    widths = [_digits(width, _WIDEST) or 0 for width in text.split(",", _DEEPEST)]
+    if len(widths) > _DEEPEST or not 1 <= min(widths) <= max(widths) <= _WIDEST:
         raise argparse.ArgumentTypeError(
-            f"must be whole numbers from 1 to {_WIDEST} with commas between them, got {text!r}"
+            f"must be whole numbers from 1 to {_WIDEST} with commas between them, {_DEEPEST} at most, got {shown(text)}"
         )
-    return tuple(map(int, widths))
+    return tuple(widths)
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("must be a directory, got ''")
+    return Path(text)
 
 
 def prepare(arguments: argparse.Namespace) -> tuple[tables.Table, Trainer]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from lrcore.control import EarlyStopping, ReduceOnPlateau
 from lrcore.finder import LrFinding
+from lrcore.schedules import Schedule
 from lrcore.train import arguments as given
 from lrcore.train import output, tables
 from lrcore.train.arguments import UsageError
@@ -20,6 +21,8 @@ from lrcore.train.trainer import Epoch, Trainer
 Say = Callable[[str], None]
 
 _TABLE = 12  # lines that find-lr prints
+_FORESEEN = 10**9  # steps of which a bar shows the share that is done
+_LOOKED_AT = 10_000  # steps at which a schedule is looked at before training, from the first on, and then evenly
 
 
 def train(arguments: argparse.Namespace, say: Say) -> None:
@@ -35,19 +38,33 @@ def train(arguments: argparse.Namespace, say: Say) -> None:
         early = EarlyStopping(arguments.early_stop)
     epochs = arguments.epochs or math.ceil(given.STEPS / trainer.steps_per_epoch)
     if arguments.schedule:
-        rates = arguments.schedule(np.arange(epochs * trainer.steps_per_epoch))
-        wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
-        if wrong.size:
-            raise UsageError(
-                f"--schedule must be finite and >= 0 at every step, got {rates[wrong[0]]:g} at step {wrong[0]}"
-            )
+        _check_schedule(arguments.schedule, epochs * trainer.steps_per_epoch)
     rate = repr(arguments.schedule) if arguments.schedule else f"{trainer.optimizer.lr:g}"
     _print_setting(say, table, trainer, arguments.model, f", lr {rate}")
     say(f"run        {epochs:,} epochs, batches of {trainer.batch_size:,}, seed {arguments.seed}")
-    shown = _run(say, trainer, epochs, plateau, early)
+    try:
+        shown = _run(say, trainer, epochs, plateau, early)
+    except ValueError as error:
+        if arguments.schedule is None:
+            raise
+        raise UsageError(f"--schedule: {error}") from error
     _print_results(say, trainer, shown)
     if arguments.out:
         say(f"written    {', '.join(map(str, output.save(arguments.out, trainer, table)))}")
+
+
+def _check_schedule(schedule: Schedule, steps: int) -> None:
+    """Raise if the rate is not valid at one of the first steps, at its end, or at some spread evenly from there on.
+
+    If it is not at another step, training sees that when it gets there.
+    """
+    last = min(steps - 1, given.COUNTED)
+    first = min(last, _LOOKED_AT)
+    spread = (first + (last - first) * k // _LOOKED_AT for k in range(_LOOKED_AT + 1))
+    at = np.unique([*range(first), *spread, min(schedule.length or 0, last)])
+    rates = schedule(at)
+    for k in np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))[:1]:
+        raise UsageError(f"--schedule must be finite and >= 0 at every step, got {rates[k]:g} at step {at[k]}")
 
 
 def _print_setting(say: Say, table: tables.Table, trainer: Trainer, model: str, rate: str) -> None:
@@ -94,8 +111,10 @@ def _progress_bar(steps: int) -> Any:
         from tqdm import tqdm
     except ImportError:
         return nullcontext()
-    layout = "training   {percentage:3.0f}% |{bar:24}| {n_fmt}/{total_fmt} steps, {remaining} left{postfix}"
-    return tqdm(total=steps, bar_format=layout, disable=None, leave=False)
+    layout = "training   {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} steps, {remaining} left{postfix}"
+    if steps > _FORESEEN:
+        layout = "training   {n_fmt} steps, {elapsed}{postfix}"
+    return tqdm(total=steps, bar_format=layout, disable=None, leave=False, dynamic_ncols=True)
 
 
 def _score(trainer: Trainer, record: Epoch) -> str:
