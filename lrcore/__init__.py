@@ -7,9 +7,16 @@ every machine. ``import lrcore as lr``; begin with :class:`lr.AdamW`, :class:`lr
 
 from typing import TYPE_CHECKING, Any
 
+try:
+    from lrcore.kernels import show_config  # raises where LRCORE_ISA or LRCORE_NUM_THREADS is not valid
+except ImportError as error:
+    from lrcore.startup import stop_command
+
+    stop_command(error)
+    raise
+
 from lrcore.base import Optimizer, ParameterGroup, StepReport
 from lrcore.buffer import ParameterBuffer
-from lrcore.kernels import show_config
 from lrcore.minimize import History, Iteration, minimize
 from lrcore.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RMSprop
 from lrcore.pool import get_num_threads, set_num_threads, threads

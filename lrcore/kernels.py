@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lrcore import reference
+from lrcore.checks import shown
 from lrcore.pool import get_num_threads
 
 Tensors = Sequence[tuple[reference.Array, Sequence[reference.Array], reference.Array | None]]
@@ -74,7 +75,7 @@ def _choose() -> str:
     if forced:
         if forced not in available:
             raise ImportError(
-                f"LRCORE_ISA must be one of {', '.join(available)} on this machine, got {forced!r}"
+                f"LRCORE_ISA must be one of {', '.join(available)} on this machine, got {shown(forced)}"
                 + (f" (the processor runs {', '.join(levels())})" if levels() else "")
             )
         return forced

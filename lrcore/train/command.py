@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lrcore.checks import shown
 from lrcore.control import EarlyStopping, ReduceOnPlateau
 from lrcore.finder import LrFinding
 from lrcore.schedules import Schedule
@@ -74,6 +75,8 @@ def _print_setting(say: Say, table: tables.Table, trainer: Trainer, model: str, 
         f"data       {table.name}: {len(table.target):,} rows ({len(split.y_held):,} held out), "
         f"{len(table.feature_names):,} features; {table.target_name!r} is {kind}"
     )
+    if table.left_out is not None:
+        say(f"left out   the first column, {shown(table.left_out)}: it numbers the rows")
     say(f"model      {model} {'-'.join(map(str, network.sizes))}, {network.params.flat.size:,} parameters")
     group = optimizer.param_groups[0]
     hyper = [f", {name} {group[name]:g}" for name in ("momentum", "weight_decay") if group.get(name)]
