@@ -228,7 +228,7 @@ def _numbers_rows(name: str, column: Array) -> bool:
         return False
     restarts = column[1:] == column[0]
     counted = bool(np.all((steps == 1) | restarts)) and np.count_nonzero(restarts) < len(column) / 10
-    return counted or len(np.unique(column)) == len(column)
+    return bool(counted) or len(np.unique(column)) == len(column)
 
 
 def _is_number(text: str) -> bool:
