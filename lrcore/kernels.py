@@ -18,6 +18,7 @@ import numpy as np
 
 from lrcore import reference
 from lrcore.arrays import Array
+from lrcore.checks import shown
 from lrcore.pool import get_num_threads
 
 Tensors = Sequence[tuple[Array, Sequence[Array], Array | None]]
@@ -78,7 +79,7 @@ def _choose() -> str:
     if forced:
         if forced not in available:
             raise ImportError(
-                f"LRCORE_ISA must be one of {', '.join(available)} on this machine, got {forced!r}"
+                f"LRCORE_ISA must be one of {', '.join(available)} on this machine, got {shown(forced)}"
                 + (f" (the processor runs {', '.join(levels())})" if levels() else "")
             )
         return forced
