@@ -19,7 +19,7 @@ import numpy as np
 from lrcore import checks, hyperparameters, kernels, reference, structure
 from lrcore.buffer import staggered
 from lrcore.hyperparameters import Number
-from lrcore.structure import Array, Parameters, Structure
+from lrcore.structure import Array, Gradients, Parameters, Params, Structure
 
 _ONE = 1.0  # the default loss scale, known by identity: it needs no check
 
@@ -201,7 +201,7 @@ class Optimizer:
 
     def __init__(
         self,
-        params: Structure,
+        params: Params,
         given: Mapping[str, Any],
         like: str = "torch",
         ema: float | None = None,
@@ -323,7 +323,7 @@ class Optimizer:
 
     # The step.
 
-    def step(self, grads: Structure = None, grad_scale: float = _ONE, zero_grad: bool = False) -> StepReport:
+    def step(self, grads: Gradients = None, grad_scale: float = _ONE, zero_grad: bool = False) -> StepReport:
         """Change every parameter by one step.
 
         Parameters

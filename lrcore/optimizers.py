@@ -30,7 +30,7 @@ from typing import Any, ClassVar, Unpack
 from lrcore.base import Optimizer, Options, ParameterGroup, Values
 from lrcore.hyperparameters import Number
 from lrcore.kernels import power
-from lrcore.structure import Structure
+from lrcore.structure import Params
 
 Betas = tuple[Number, Number]
 
@@ -92,7 +92,7 @@ class SGD(Optimizer):
     }
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, momentum: Number | None = None,
+        self, params: Params, lr: Number | None = None, momentum: Number | None = None,
         dampening: Number | None = None, nesterov: bool | None = None, weight_decay: Number | None = None,
         *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
@@ -165,7 +165,7 @@ class Adagrad(Optimizer):
     }
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, lr_decay: Number | None = None,
+        self, params: Params, lr: Number | None = None, lr_decay: Number | None = None,
         weight_decay: Number | None = None, initial_accumulator_value: float | None = None,
         eps: Number | None = None, *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
@@ -232,7 +232,7 @@ class Adadelta(Optimizer):
     }
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, rho: Number | None = None, eps: Number | None = None,
+        self, params: Params, lr: Number | None = None, rho: Number | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         given = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "decay": decay}
@@ -302,7 +302,7 @@ class RMSprop(Optimizer):
     }
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, alpha: Number | None = None, eps: Number | None = None,
+        self, params: Params, lr: Number | None = None, alpha: Number | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, momentum: Number | None = None, centered: bool | None = None,
         *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
@@ -373,7 +373,7 @@ class Adam(Optimizer):
     }  # fmt: skip
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, amsgrad: bool | None = None,
         *, decoupled_weight_decay: bool | None = None, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
@@ -430,7 +430,7 @@ class AdamW(Adam):
     decoupled = ("torch", "keras", "optax")
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, amsgrad: bool | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
@@ -476,7 +476,7 @@ class Adamax(Optimizer):
     }
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "decay": decay}
@@ -548,7 +548,7 @@ class NAdam(Optimizer):
     }  # fmt: skip
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, momentum_decay: Number | None = None,
         *, decoupled_weight_decay: bool | None = None, schedule_decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
