@@ -20,7 +20,7 @@ from lrcore.hyperparameters import Number
 from lrcore.options import Bound, Choice, OnNonfinite, Options, StepReport, report
 from lrcore.state import Allocator, Clocks, Initial, Shape
 from lrcore.stateful import Stateful
-from lrcore.structure import Parameters, Structure
+from lrcore.structure import Gradients, Parameters, Params, Structure
 
 _ONE = 1.0  # the default loss scale, known by identity: it needs no check
 
@@ -128,7 +128,7 @@ class Optimizer(Stateful):
 
     def __init__(
         self,
-        params: Structure,
+        params: Params,
         given: Mapping[str, Any],
         like: str | None = None,
         maximize: bool | None = None,
@@ -261,7 +261,7 @@ class Optimizer(Stateful):
 
     # The step.
 
-    def step(self, grads: Structure = None, grad_scale: float = _ONE, zero_grad: bool = False) -> StepReport:
+    def step(self, grads: Gradients = None, grad_scale: float = _ONE, zero_grad: bool = False) -> StepReport:
         """Change every parameter by one step.
 
         Parameters

@@ -9,17 +9,32 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
+from numpy.typing import NDArray
 
 from lrcore import checks
 from lrcore.arrays import Array
 from lrcore.buffer import ParameterBuffer, Views
 from lrcore.kernels import same_objects
 
-Structure = Any  # of parameters or of gradients: array, sequence, mapping, ParameterBuffer, or groups of these
+Structure = Any  # of parameters or of gradients, once it is checked: what the next two name, for callers
+
+Floats = NDArray[np.floating[Any]]
+# One Sequence each and not several: within a union of sequences mypy does not infer what a list holds.
+Params: TypeAlias = Floats | Sequence[Floats | Mapping[str, Any]] | Mapping[str, Floats]
+"""What an optimizer is made for: an array, arrays, arrays by name (a ParameterBuffer among these), or groups."""
+Gradients: TypeAlias = (
+    Floats
+    | np.floating[Any]
+    | float
+    | Sequence[Floats | Sequence[Floats | None] | Mapping[str, Any] | None]
+    | Mapping[str, Floats | None]
+    | None
+)
+"""What a step takes: the structure of the parameters; with groups, a sequence of one entry per group."""
 
 
 @dataclass(frozen=True)
