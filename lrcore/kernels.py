@@ -65,7 +65,7 @@ def module(build: str) -> Any:
 
 def formulas(build: str) -> Any:
     """The module with the formulas of the schedules, and ``scalar_power``, of a build."""
-    return import_module("lrcore.formulas" if build == "reference" else f"lrcore._schedules_{build}")
+    return import_module("lrcore.schedules.formulas" if build == "reference" else f"lrcore._schedules_{build}")
 
 
 def _choose() -> str:
@@ -96,7 +96,13 @@ selected = _choose()
 same_objects: Callable[[Sequence[object], Sequence[object]], bool] = module(selected).same_objects
 """Whether two sequences hold the same objects in the same order."""
 
-power: Callable[[float, float], float] = formulas(selected).scalar_power
+
+def _power(x: float, y: float) -> float:
+    power: float = formulas("reference").scalar_power(x, y)  # its package needs this module, and comes when called for
+    return power
+
+
+power: Callable[[float, float], float] = _power if selected == "reference" else formulas(selected).scalar_power
 """x to the power y with the same bits on every machine, which the C library's is not."""
 
 

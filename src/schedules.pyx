@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
-"""The schedules' formulas, compiled. ``lrcore/formulas.py`` says what each computes, with the same names.
+"""The schedules' formulas, compiled. ``lrcore/schedules/formulas.py`` says what each computes, with the same names.
 
 Only ``+ - * /`` and square root on doubles, beside frexp and multiplication by powers of two, which are exact: the
 values do not depend on the machine. A formula works on a chunk of steps with its arguments ``a``; one step is a

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lrcore import formulas, kernels
+from lrcore import kernels
+from lrcore.schedules import formulas
 
 BUILDS = (*kernels.compiled(), "reference")
 DIGITS = Context(prec=50, Emin=-(10**6), Emax=10**6)

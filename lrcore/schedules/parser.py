@@ -1,10 +1,10 @@
-"""The parser behind :func:`lrcore.schedules.parse`, whose docstring has the grammar."""
+"""Schedules as text."""
 
 import re
 from collections.abc import Callable
 from typing import NoReturn
 
-from lrcore.schedules import REGISTRY, Custom, Product, Scaled, Schedule, bind
+from lrcore.schedules.base import REGISTRY, Custom, Product, Scaled, Schedule, bind
 
 TOKEN = re.compile(
     r"""\s*(?: (?P<number> (?: \d[\d_]*\.?[\d_]* | \.\d[\d_]* ) (?: [eE][+-]?\d+ )? )
@@ -198,3 +198,35 @@ class Parser:
             return function(*args, **kwargs)
         except (TypeError, ValueError) as error:
             self.fail(str(error), position)
+
+
+def parse(text: str) -> Schedule:
+    """The schedule that a text describes: what ``repr`` prints, or shorter.
+
+    >>> parse("cosine(3e-4, 10_000).with_warmup(500)")
+    CosineDecay(initial=0.0003, steps=10000, final=0.0, exponent=1.0).with_warmup(500)
+
+    The text is read by a parser of its own; nothing in it is run::
+
+        product   = chain { "*" chain }
+        chain     = value { "." method arguments }
+        value     = ["-" | "+"] number | text in quotes | None | True | False
+                  | name arguments | "(" product ")" | "(" values ")" | "[" values "]"
+        arguments = "(" [ [name "="] product { "," [name "="] product } [","] ] ")"
+        method    = "with_warmup" | "then" | "clip" | "repeat"
+
+    A name is that of a class, in any case and with or without underscores (``CosineDecay``, ``cosine_decay``), or
+    its short form: ``constant``, ``linear``, ``polynomial``, ``exponential``, ``inverse_time``, ``step``,
+    ``piecewise``, ``cosine``, ``cosine_restarts``, ``one_cycle``, ``cyclic``, ``inverse_sqrt``, ``wsd``, ``rex``,
+    ``join``.
+
+    Raises
+    ------
+    TypeError
+        If ``text`` is not a string.
+    ValueError
+        If the text cannot be read or an argument is wrong, with the position (from 0) and the reason.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a string, got {text!r}")
+    return Parser(text).schedule()
