@@ -26,10 +26,7 @@ value is reached, or None for a schedule that never ends (exponential decay, cyc
 JSON, pickling, composition and the checks of annotated fields come with the base.
 """
 
-from lrcore.schedules.base import LAST_STEP as LAST_STEP
 from lrcore.schedules.base import REGISTRY as REGISTRY
-from lrcore.schedules.base import AtLeastOne as AtLeastOne
-from lrcore.schedules.base import Boundaries as Boundaries
 from lrcore.schedules.base import (
     Clipped,
     Custom,
@@ -39,17 +36,7 @@ from lrcore.schedules.base import (
     Scaled,
     Schedule,
     Warmup,
-    from_dict,
 )
-from lrcore.schedules.base import Count as Count
-from lrcore.schedules.base import CountOrZero as CountOrZero
-from lrcore.schedules.base import Flag as Flag
-from lrcore.schedules.base import Fraction as Fraction
-from lrcore.schedules.base import NotNegative as NotNegative
-from lrcore.schedules.base import OptionalCount as OptionalCount
-from lrcore.schedules.base import OptionalReal as OptionalReal
-from lrcore.schedules.base import Positive as Positive
-from lrcore.schedules.base import Real as Real
 from lrcore.schedules.decays import (
     Constant,
     CosineDecay,
@@ -66,7 +53,20 @@ from lrcore.schedules.decays import (
     StepDecay,
     WarmupStableDecay,
 )
-from lrcore.schedules.parser import parse
+from lrcore.schedules.fields import LAST_STEP as LAST_STEP
+from lrcore.schedules.fields import AtLeastOne as AtLeastOne
+from lrcore.schedules.fields import Boundaries as Boundaries
+from lrcore.schedules.fields import Count as Count
+from lrcore.schedules.fields import CountOrZero as CountOrZero
+from lrcore.schedules.fields import Flag as Flag
+from lrcore.schedules.fields import Fraction as Fraction
+from lrcore.schedules.fields import NotNegative as NotNegative
+from lrcore.schedules.fields import OptionalCount as OptionalCount
+from lrcore.schedules.fields import OptionalReal as OptionalReal
+from lrcore.schedules.fields import Positive as Positive
+from lrcore.schedules.fields import Real as Real
+from lrcore.schedules.fields import Reals as Reals
+from lrcore.schedules.parser import from_dict, parse
 
 __all__ = [
     "Clipped",

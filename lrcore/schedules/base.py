@@ -1,16 +1,17 @@
-"""What every schedule has, the checks of its fields, and the schedules made of other schedules."""
+"""What every schedule has, and the schedules made of other schedules."""
 
-import math
+import copyreg
+import numbers
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, TypeAlias, get_type_hints, overload
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, TypeAlias, get_type_hints, overload
 
 import numpy as np
 
-from lrcore.checks import function as check_callable
+from lrcore import checks, kernels
+from lrcore.schedules.fields import LAST_STEP, Boundaries, Check, Count, OptionalReal, Real, count, each
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -18,133 +19,92 @@ if TYPE_CHECKING:
     Steps: TypeAlias = npt.NDArray[np.int64]
     Values: TypeAlias = npt.NDArray[np.float64]
 
-LAST_STEP = 2**53 - 1  # steps up to here, and their successors, are exact as doubles
+DEEPEST = 50  # schedules within schedules: text, JSON and pickle recurse, and Python bounds that
+MOST_PARTS = 2**16  # of a schedule made of others, which doubles with each s * s
+
 REGISTRY: dict[str, type["Schedule"]] = {}
+"""The classes that text and JSON may name."""
+
+NAMES: dict[str, type["Schedule"]] = {}
+"""The same by what a text may call them: the name of the class and the short one, as :func:`spelled`."""
+
+evaluated: Callable[[Callable[[Any], Any], Any], Any] = kernels.formulas(kernels.selected).in_default_environment
+"""``function(argument)``, computed in the default floating-point environment where there is compiled code."""
 
 
-# ---- valid arguments, as data: an annotation of a field checks and converts what it is given ----------------
-class Number:
-    """A finite number for which ``holds`` is true; ``rule`` says so in words."""
-
-    def __init__(self, rule: str = "finite", holds: Callable[[float], bool] = math.isfinite) -> None:
-        self.rule, self.holds = rule, holds
-
-    def __call__(self, name: str, value: object) -> float:
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-            raise TypeError(f"{name} must be a number, got {value!r}")
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not (math.isfinite(number) and self.holds(number)):
-            raise ValueError(f"{name} must be {self.rule}, got {number!r}")
-        return number
-
-
-class Whole:
-    """An integer that is at least ``minimum``."""
-
-    def __init__(self, minimum: int) -> None:
-        self.minimum = minimum
-
-    def __call__(self, name: str, value: object) -> int:
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
-        if not self.minimum <= value <= LAST_STEP:
-            rule = f">= {self.minimum}" if value < self.minimum else "< 2**53"
-            raise ValueError(f"{name} must be {rule}, got {value}")
-        return int(value)
-
-
-class OrNone:
-    """None, or what ``check`` accepts."""
-
-    def __init__(self, check: Callable[[str, object], object]) -> None:
-        self.check = check
-
-    def __call__(self, name: str, value: object) -> object:
-        return None if value is None else self.check(name, value)
-
-
-class OneOf:
-    """One of a few words."""
-
-    def __init__(self, *words: str) -> None:
-        self.words = words
-
-    def __call__(self, name: str, value: object) -> str:
-        if not isinstance(value, str):
-            raise TypeError(f"{name} must be text, got {value!r}")
-        if value not in self.words:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, self.words))}, got {value!r}")
-        return value
-
-
-class Each:
-    """A sequence, kept as a tuple, each entry of which ``check`` accepts; in strictly increasing order if asked."""
-
-    def __init__(self, check: Callable[[str, object], object], increasing: bool = False) -> None:
-        self.check, self.increasing = check, increasing
-
-    def __call__(self, name: str, value: object) -> tuple[Any, ...]:
-        if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
-            raise TypeError(f"{name} must be a sequence, got {value!r}")
-        entries: tuple[Any, ...] = tuple(self.check(f"{name}[{i}]", entry) for i, entry in enumerate(value))
-        if self.increasing and any(b <= a for a, b in pairwise(entries)):
-            raise ValueError(f"{name} must increase strictly, got {entries}")
-        return entries
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
-
-
-def _schedule(name: str, value: object) -> "Schedule":
+def _schedule(name: str, value: Any) -> "Schedule":
     if not isinstance(value, Schedule):
         hint = "; Custom(function) makes one of a function" if callable(value) else ""
-        raise TypeError(f"{name} must be a schedule, got {value!r}{hint}")
+        raise TypeError(f"{name} must be a schedule, got {checks.shown(value)}{hint}")
     return value
 
 
-Real: TypeAlias = Annotated[float, Number()]
-Positive: TypeAlias = Annotated[float, Number("> 0", lambda x: x > 0)]
-NotNegative: TypeAlias = Annotated[float, Number(">= 0", lambda x: x >= 0)]
-AtLeastOne: TypeAlias = Annotated[float, Number(">= 1", lambda x: x >= 1)]
-Fraction: TypeAlias = Annotated[float, Number("in [0, 1)", lambda x: 0 <= x < 1)]
-OptionalReal: TypeAlias = Annotated[float | None, OrNone(Number())]
-Count: TypeAlias = Annotated[int, Whole(1)]
-CountOrZero: TypeAlias = Annotated[int, Whole(0)]
-OptionalCount: TypeAlias = Annotated[int | None, OrNone(Whole(1))]
-Flag: TypeAlias = Annotated[bool, _flag]
-Boundaries: TypeAlias = Annotated[tuple[int, ...], Each(Whole(1), increasing=True)]
+def spelled(name: str) -> str:
+    """A name as texts are compared: case and underscores do not count."""
+    return name.lower().replace("_", "")
 
 
-# ---- the base -----------------------------------------------------------------------------------------------
 class Schedule:
     """A value that depends on the step alone; the base of every schedule.
 
     A subclass is a frozen dataclass and defines ``_over``; ``_at`` if one step can be had faster; ``length`` if it
-    has an end. A field annotated with a check of this module (``Real``, ``Positive``, ``Count``, ...) is checked
-    and converted when the schedule is made.
+    has an end; ``_check`` if arguments must fit each other. A field annotated with a check of
+    :mod:`lrcore.schedules.fields` (``Real``,
+    ``Positive``, ``Count``, ...) is checked and converted when the schedule is made.
+
+    Text and JSON know it by the name of its class, in texts also by ``text_name``; TypeError if another schedule has
+    that name. Two kinds of subclasses stay outside, where :meth:`to_dict` raises TypeError and :func:`parse` and
+    :func:`from_dict` ValueError: those whose name begins with an underscore, and those with an ``__init__`` of
+    their own, which are equal only to themselves. They are evaluated and compose like all others.
     """
 
     text_name: ClassVar[str] = ""  # a short name for the command line, beside the name of the class
     __array_ufunc__: ClassVar[None] = None  # numpy_number * schedule comes to __rmul__
+    if TYPE_CHECKING:
+        _depth: ClassVar[int]
+        _parts: ClassVar[int]
+    else:
+        _depth = _parts = 1
 
     def __init_subclass__(cls) -> None:
         if cls.__name__.startswith("_"):
             return
-        known = REGISTRY.get(cls.__name__)
-        if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise TypeError(f"a schedule named {cls.__name__} exists already: {known.__module__}.{known.__qualname__}")
+        identity = cls.__module__, cls.__qualname__
+        own = {spelled(name): name for name in (cls.__name__, vars(cls).get("text_name", "")) if name}
+        for key, name in own.items():
+            known = NAMES.get(key)
+            if known is not None and (known.__module__, known.__qualname__) != identity:
+                raise TypeError(f"a schedule named {name} exists already: {known.__module__}.{known.__qualname__}")
+        for key in [key for key, known in NAMES.items() if (known.__module__, known.__qualname__) == identity]:
+            del NAMES[key]  # the same class, defined again
+        NAMES.update(dict.fromkeys(own, cls))
         REGISTRY[cls.__name__] = cls
 
     def __post_init__(self) -> None:
-        for name, checks in _checks(type(self)).items():  # type: ignore[arg-type]  # a class is hashable
-            for check in checks:
+        evaluated(type(self)._settle, self)
+
+    def _settle(self) -> None:
+        """Check and convert the arguments, and prepare what evaluation needs."""
+        cls = type(self)
+        made_as = getattr(cls, "__dataclass_params__", None)
+        if made_as is not None and not made_as.frozen:
+            raise TypeError(f"{cls.__name__} must be a frozen dataclass: what is assigned later would not be checked")
+        for name, field_checks in _checks(cls).items():  # type: ignore[arg-type]  # a class is hashable
+            for check in field_checks:
                 object.__setattr__(self, name, check(name, getattr(self, name)))
+        parts = [part for value in self._arguments().values() for part in _parts_of(value)]
+        depth = 1 + max((part._depth for part in parts), default=0)
+        count = 1 + sum(part._parts for part in parts)
+        if depth > DEEPEST:
+            raise ValueError(f"a schedule must be nested at most {DEEPEST} deep, got {depth} in {cls.__name__}")
+        if count > MOST_PARTS:
+            raise ValueError(f"a schedule must have at most {MOST_PARTS} parts, got {count} in {cls.__name__}")
+        object.__setattr__(self, "_depth", depth)
+        object.__setattr__(self, "_parts", count)
+        self._check()
+
+    def _check(self) -> None:
+        """Raise ValueError where arguments do not fit each other."""
 
     # -- evaluation
     def _over(self, steps: "Steps") -> "Values":
@@ -170,19 +130,23 @@ class Schedule:
             If a step is negative, or 2^53 or more.
         """
         if type(step) is int and 0 <= step <= LAST_STEP:
-            return self._at(step)
-        if isinstance(step, (int, np.integer)) and not isinstance(step, bool):
-            return self._at(Whole(0)("step", step))
-        steps = np.asarray(step)
+            return evaluated(self._at, step)  # type: ignore[no-any-return]
+        given = step if isinstance(step, np.ndarray) else checks.plain(step)
+        if isinstance(given, int) and not isinstance(given, bool):
+            return evaluated(self._at, checks.whole("step", given, 0))  # type: ignore[no-any-return]
+        steps = np.asarray(given)
+        if steps.size == 0 and isinstance(given, (list, tuple)):
+            steps = steps.astype(np.int64)
         if steps.dtype.kind not in "iu":
-            shown = repr(step) if steps.ndim == 0 else f"an array of {steps.dtype}"
+            shown = checks.shown(step) if steps.ndim == 0 else f"an array of {steps.dtype}"
             raise TypeError(f"step must be an integer or an array of integers, got {shown}")
         flat = np.ascontiguousarray(steps, np.int64).reshape(-1)
         if flat.size and flat.view(np.uint64).max() > LAST_STEP:
             low, high = int(steps.min()), int(steps.max())
             raise ValueError(f"step must be >= 0, got {low}" if low < 0 else f"step must be < 2**53, got {high}")
         with np.errstate(all="ignore"):  # as one step at a time: inf and NaN without a warning
-            return self._over(flat).reshape(steps.shape)
+            values: Values = evaluated(self._over, flat)
+            return values.reshape(steps.shape)
 
     @property
     def length(self) -> int | None:
@@ -212,14 +176,14 @@ class Schedule:
             total; the schedule is made shorter by ``steps``, and the end stays where it was. (transformers, optax
             ``warmup_cosine_decay_schedule``.) A schedule without a total raises ValueError.
         """
-        steps = Whole(1)("steps", steps)
-        inside = _flag("inside", inside)
+        steps = checks.whole("steps", steps, 1)
+        inside = checks.flag("inside", inside)
         return Warmup(self._shortened(steps) if inside else self, steps, start)
 
     def _shortened(self, steps: int) -> "Schedule":
         total = getattr(self, "steps", None)
         if total is None or total != self.length:
-            raise ValueError(f"inside=True needs a schedule with a total of steps, got {self!r}")
+            raise ValueError(f"inside=True needs a schedule with a total of steps, got {checks.shown(self)}")
         if steps >= total:
             raise ValueError(f"steps must be < {total}, the total that the warmup is inside of, got {steps}")
         return replace(self, steps=total - steps)  # type: ignore[type-var]
@@ -234,14 +198,15 @@ class Schedule:
         if at is None:
             at = self.length
             if not at:
-                raise ValueError(f"at must be given after a schedule that has no end of its own, {self!r}")
+                raise ValueError(f"at must be given after a schedule that has no end of its own, {checks.shown(self)}")
         return Join((self, other), (at,))
 
     def __mul__(self, other: object) -> "Schedule":
         if isinstance(other, Schedule):
             return Product(self, other)
-        if isinstance(other, (int, float, np.integer, np.floating)) and not isinstance(other, bool):
-            return Scaled(float(other), self)
+        factor = checks.plain(other)
+        if isinstance(factor, numbers.Real) and not isinstance(factor, bool):
+            return Scaled(factor, self)  # type: ignore[arg-type]  # its check makes a float of it
         return NotImplemented
 
     def __rmul__(self, other: object) -> "Schedule":
@@ -269,19 +234,25 @@ class Schedule:
         return {name: getattr(self, name) for name in self._fields()}
 
     def __repr__(self) -> str:
+        if not is_data(type(self)):
+            return object.__repr__(self)
         arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments().items())
         return f"{type(self).__name__}({arguments})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Schedule) or type(other) is not type(self):
             return NotImplemented
-        return self._arguments() == other._arguments()
+        return self is other or (is_data(type(self)) and self._arguments() == other._arguments())
 
     def __hash__(self) -> int:
+        if not is_data(type(self)):
+            return object.__hash__(self)
         return hash((type(self), *self._arguments().values()))
 
-    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
-        return type(self), tuple(self._arguments().values())
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not is_data(type(self)):
+            return copyreg.__newobj__, (type(self),), vars(self)  # type: ignore[attr-defined]
+        return _made, (type(self), self._arguments())
 
     def to_dict(self) -> dict[str, Any]:
         """This schedule as a dict that JSON can carry; :func:`from_dict` reads it.
@@ -289,16 +260,42 @@ class Schedule:
         Raises
         ------
         TypeError
-            If a :class:`Custom` schedule is part of it.
+            If a :class:`Custom` schedule is part of it, or one of a class that :func:`from_dict` does not know.
         """
-        return {"type": type(self).__name__, **{k: _plain(v) for k, v in self._arguments().items()}}
+        cls = type(self)
+        if cls.__name__ not in REGISTRY:
+            raise TypeError(f"{cls.__name__} is not known to from_dict, since its name begins with an underscore")
+        if not is_data(cls):
+            raise TypeError(f"{cls.__name__} {NOT_DATA}")
+        return {"type": cls.__name__, **{k: _plain(v) for k, v in self._arguments().items()}}
+
+
+NOT_DATA = "has an __init__ of its own: only a dataclass can be written and read"
 
 
 @cache
-def _checks(cls: type[Schedule]) -> dict[str, tuple[Callable[[str, object], object], ...]]:
+def _checks(cls: type[Any]) -> dict[str, tuple[Check, ...]]:
     """The checks in the annotations of each field."""
     hints = get_type_hints(cls, include_extras=True)
     return {name: getattr(hints[name], "__metadata__", ()) for name in cls._fields()}
+
+
+def is_data(cls: type[Any]) -> bool:
+    """Whether the arguments of the constructor are the fields of a dataclass, or none."""
+    maker = next(base for base in cls.__mro__ if "__init__" in vars(base))
+    return maker is object or "__dataclass_params__" in vars(maker)
+
+
+def _made(cls: type[Schedule], arguments: dict[str, Any]) -> Schedule:
+    """What a pickle calls."""
+    return cls(**arguments)
+
+
+def _parts_of(value: object) -> tuple[Schedule, ...]:
+    """The schedules in the value of a field."""
+    if isinstance(value, Schedule):
+        return (value,)
+    return tuple(entry for entry in value if isinstance(entry, Schedule)) if isinstance(value, tuple) else ()
 
 
 def _plain(value: object) -> object:
@@ -307,50 +304,15 @@ def _plain(value: object) -> object:
     return [_plain(entry) for entry in value] if isinstance(value, tuple) else value
 
 
-def from_dict(data: Mapping[str, Any]) -> Schedule:
-    """The schedule that :meth:`Schedule.to_dict` wrote.
-
-    Raises
-    ------
-    TypeError
-        If ``data`` is not a mapping, or an argument has the wrong type.
-    ValueError
-        If the name or an argument is unknown, missing or out of range.
-    """
-    if not isinstance(data, Mapping):
-        raise TypeError(f"a schedule must be a mapping, got {data!r}")
-    arguments = dict(data)
-    name = arguments.pop("type", None)
-    if not isinstance(name, str) or name not in REGISTRY:
-        raise ValueError(f'"type" must be one of {", ".join(sorted(REGISTRY))}, got {name!r}')
-    try:
-        bind(REGISTRY[name], (), arguments)
-    except TypeError as error:
-        raise ValueError(f"{name}: {error}, got {', '.join(arguments) or 'no arguments'}") from None
-    return REGISTRY[name](**{key: _schedules_in(value) for key, value in arguments.items()})
-
-
-def _schedules_in(value: object) -> object:
-    if isinstance(value, Mapping):
-        return from_dict(value)
-    return tuple(_schedules_in(entry) for entry in value) if isinstance(value, list) else value
-
-
-def bind(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Raises TypeError, in words about the arguments, if ``function`` cannot be called with these."""
-    import inspect
-
-    inspect.signature(function).bind(*args, **kwargs)
-
-
 @dataclass(frozen=True, repr=False, eq=False)
 class Custom(Schedule):
     r"""Any function of the step.
 
     .. math:: \eta_t = \text{function}(t)
 
-    The function is called with one Python int, also for every entry of an array, and must return a number. The
-    schedule pickles if the function does; ``to_dict`` raises TypeError, and :func:`parse` does not read it.
+    The function is called with one Python int, also for every entry of an array, and must return a number (any that
+    holds one: a NumPy scalar, a scalar tensor), else TypeError. It runs in the default floating-point environment.
+    The schedule pickles if the function does; ``to_dict`` raises TypeError, and :func:`parse` does not read it.
 
     Parameters
     ----------
@@ -358,19 +320,19 @@ class Custom(Schedule):
         It should depend on nothing but the step.
     """
 
-    function: Annotated[Callable[[int], float], check_callable]
+    function: Annotated[Callable[[int], float], checks.function]
 
     def _at(self, step: int) -> float:
-        return float(self.function(step))
+        value = self.function(step)
+        return value if type(value) is float else checks.number(f"function({step})", value)
 
     def _over(self, steps: "Steps") -> "Values":
         return np.array([self._at(step) for step in steps.tolist()], np.float64)
 
     def to_dict(self) -> NoReturn:
-        raise TypeError(f"Custom holds a Python function, which JSON cannot carry: {self.function!r}")
+        raise TypeError(f"Custom holds a Python function, which JSON cannot carry: {checks.shown(self.function)}")
 
 
-# ---- compositions -------------------------------------------------------------------------------------------
 @dataclass(frozen=True, repr=False, eq=False)
 class Join(Schedule):
     r"""One schedule after another; what ``a.then(b, at=...)`` makes.
@@ -388,13 +350,12 @@ class Join(Schedule):
         The steps, counted from the beginning, at which the next schedule takes over.
     """
 
-    schedules: Annotated[tuple[Schedule, ...], Each(_schedule)]
+    schedules: Annotated[tuple[Schedule, ...], each(_schedule)]
     boundaries: Boundaries
 
     text_name = "join"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _check(self) -> None:
         n = len(self.schedules)
         if n == 0:
             raise ValueError("schedules must have at least one entry, got 0")
@@ -402,7 +363,7 @@ class Join(Schedule):
             raise ValueError(f"boundaries must have len(schedules) - 1 = {n - 1} entries, got {len(self.boundaries)}")
         first = self.schedules[0]
         if isinstance(first, Join):
-            boundaries = Each(Whole(1), increasing=True)("boundaries", first.boundaries + self.boundaries)
+            boundaries = each(count, increasing=True)("boundaries", first.boundaries + self.boundaries)
             object.__setattr__(self, "schedules", first.schedules + self.schedules[1:])
             object.__setattr__(self, "boundaries", boundaries)
 
@@ -440,8 +401,7 @@ class Warmup(Schedule):
     steps: Count
     start: OptionalReal = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _check(self) -> None:
         object.__setattr__(self, "_peak", self.schedule._at(0))
 
     if TYPE_CHECKING:
@@ -551,8 +511,7 @@ class Clipped(Schedule):
     low: OptionalReal = None
     high: OptionalReal = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _check(self) -> None:
         if self.low is None and self.high is None:
             raise ValueError("low or high must be given, got None for both")
         if self.low is not None and self.high is not None and self.low > self.high:
@@ -598,11 +557,11 @@ class Repeated(Schedule):
     schedule: Annotated[Schedule, _schedule]
     times: Count
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _check(self) -> None:
         if not self.schedule.length:
             raise ValueError(
-                f"schedule must have an end to be repeated, got {self.schedule!r} of length {self.schedule.length}"
+                f"schedule must have an end to be repeated, got {checks.shown(self.schedule)} "
+                f"of length {self.schedule.length}"
             )
         object.__setattr__(self, "_period", self.schedule.length)
 

@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from lrcore import kernels
-from lrcore.schedules.base import (
+from lrcore.schedules.base import Schedule
+from lrcore.schedules.fields import (
     AtLeastOne,
     Boundaries,
     Count,
     CountOrZero,
-    Each,
     Flag,
     Fraction,
     NotNegative,
-    Number,
-    OneOf,
     OptionalCount,
     OptionalReal,
     Positive,
     Real,
-    Schedule,
+    Reals,
+    one_of,
 )
 
 if TYPE_CHECKING:
@@ -32,16 +31,12 @@ if TYPE_CHECKING:
 class _Compiled(Schedule):
     """A schedule whose formula is compiled code, with its twin in :mod:`lrcore.schedules.formulas`."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check()
+    def _settle(self) -> None:
+        super()._settle()
         name, *arguments = self._formula()
         formula = kernels.formulas(kernels.selected).Formula(name, arguments)
         object.__setattr__(self, "_at", formula.value)
         object.__setattr__(self, "_over", formula.values)
-
-    def _check(self) -> None:
-        """What concerns several arguments at once."""
 
     def _formula(self) -> tuple[Any, ...]:
         """The name of the formula and its arguments, in order."""
@@ -135,7 +130,7 @@ class PolynomialDecay(_Compiled):
         return None if self.cycle else self.steps
 
     def _formula(self) -> tuple[Any, ...]:
-        return "polynomial", self.initial, self.final, self.steps, self.power, self.cycle
+        return "polynomial", self.initial, self.final, self.steps, self.power, float(self.cycle)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -168,14 +163,16 @@ class ExponentialDecay(_Compiled):
     def _check(self) -> None:
         if self.final is None:
             return
-        direction = self.initial * self.decay_rate - self.initial
-        if (self.final - self.initial) * direction < 0:
-            rule = "<=" if direction < 0 else ">="
+        if self.initial == 0 or self.decay_rate == 1:
+            return
+        falls = (self.decay_rate < 1) == (self.initial > 0)
+        if self.final > self.initial if falls else self.final < self.initial:
+            rule = "<=" if falls else ">="
             raise ValueError(f"final must be {rule} initial = {self.initial}, to where it decays, got {self.final}")
 
     def _formula(self) -> tuple[Any, ...]:
         final = math.nan if self.final is None else self.final
-        return "exponential", self.initial, self.decay_rate, self.decay_steps, self.staircase, final
+        return "exponential", self.initial, self.decay_rate, self.decay_steps, float(self.staircase), final
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -203,7 +200,7 @@ class InverseTimeDecay(_Compiled):
     text_name = "inverse_time"
 
     def _formula(self) -> tuple[Any, ...]:
-        return "inverse_time", self.initial, self.decay_rate, self.decay_steps, self.staircase
+        return "inverse_time", self.initial, self.decay_rate, self.decay_steps, float(self.staircase)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -245,7 +242,7 @@ class PiecewiseConstant(_Compiled):
     """
 
     boundaries: Boundaries
-    values: Annotated[tuple[float, ...], Each(Number())]
+    values: Reals
 
     text_name = "piecewise"
 
@@ -362,12 +359,16 @@ class OneCycle(_Compiled):
     warmup_fraction: Fraction = 0.3
     start_factor: Positive = 25.0
     end_factor: Positive = 1e4
-    anneal: Annotated[str, OneOf("cosine", "linear")] = "cosine"
+    anneal: Annotated[str, one_of("cosine", "linear")] = "cosine"
     three_phase: Flag = False
 
     text_name = "one_cycle"
 
     def _check(self) -> None:
+        initial = self.peak / self.start_factor
+        for name, rate in (("start_factor", initial), ("end_factor", initial / self.end_factor)):
+            if math.isinf(rate):
+                raise ValueError(f"{name} must leave the rate within float64, got {getattr(self, name)}")
         if self.three_phase and self.warmup_fraction >= 0.5:
             raise ValueError(f"warmup_fraction must be < 0.5 with three_phase, got {self.warmup_fraction}")
 
@@ -379,7 +380,7 @@ class OneCycle(_Compiled):
         initial = self.peak / self.start_factor
         warmup = self.warmup_fraction * self.steps
         down = 2.0 * warmup if self.three_phase else warmup
-        linear = self.anneal == "linear"
+        linear = float(self.anneal == "linear")
         return "one_cycle", initial, self.peak, initial / self.end_factor, self.steps, warmup, down, linear
 
 
@@ -408,7 +409,7 @@ class Cyclic(_Compiled):
     high: Real
     steps_up: Count
     steps_down: OptionalCount = None
-    mode: Annotated[str, OneOf("triangular", "triangular2", "exp_range")] = "triangular"
+    mode: Annotated[str, one_of("triangular", "triangular2", "exp_range")] = "triangular"
     gamma: Positive = 1.0
 
     text_name = "cyclic"
@@ -475,7 +476,7 @@ class WarmupStableDecay(_Compiled):
     stable: CountOrZero
     decay: Count
     final: Real = 0.0
-    shape: Annotated[str, OneOf("1-sqrt", "linear", "cosine", "1-square")] = "1-sqrt"
+    shape: Annotated[str, one_of("1-sqrt", "linear", "cosine", "1-square")] = "1-sqrt"
 
     text_name = "wsd"
 
