@@ -92,16 +92,16 @@ class Schedule:
         for name, field_checks in _checks(cls).items():  # type: ignore[arg-type]  # a class is hashable
             for check in field_checks:
                 object.__setattr__(self, name, check(name, getattr(self, name)))
+        self._check()
         parts = [part for value in self._arguments().values() for part in _parts_of(value)]
         depth = 1 + max((part._depth for part in parts), default=0)
-        count = 1 + sum(part._parts for part in parts)
+        size = 1 + sum(part._parts for part in parts)
         if depth > DEEPEST:
             raise ValueError(f"a schedule must be nested at most {DEEPEST} deep, got {depth} in {cls.__name__}")
-        if count > MOST_PARTS:
-            raise ValueError(f"a schedule must have at most {MOST_PARTS} parts, got {count} in {cls.__name__}")
+        if size > MOST_PARTS:
+            raise ValueError(f"a schedule must have at most {MOST_PARTS} parts, got {size} in {cls.__name__}")
         object.__setattr__(self, "_depth", depth)
-        object.__setattr__(self, "_parts", count)
-        self._check()
+        object.__setattr__(self, "_parts", size)
 
     def _check(self) -> None:
         """Raise ValueError where arguments do not fit each other."""
@@ -131,22 +131,25 @@ class Schedule:
         """
         if type(step) is int and 0 <= step <= LAST_STEP:
             return evaluated(self._at, step)  # type: ignore[no-any-return]
-        given = step if isinstance(step, np.ndarray) else checks.plain(step)
+        given: Any = step if isinstance(step, np.ndarray) else checks.plain(step)
         if isinstance(given, int) and not isinstance(given, bool):
             return evaluated(self._at, checks.whole("step", given, 0))  # type: ignore[no-any-return]
+        return evaluated(self._at_all, step)  # type: ignore[no-any-return]
+
+    def _at_all(self, given: Any) -> "Values":
+        """The values at whatever NumPy makes an array of integers of."""
         steps = np.asarray(given)
         if steps.size == 0 and isinstance(given, (list, tuple)):
             steps = steps.astype(np.int64)
         if steps.dtype.kind not in "iu":
-            shown = checks.shown(step) if steps.ndim == 0 else f"an array of {steps.dtype}"
+            shown = checks.shown(given) if steps.ndim == 0 else f"an array of {steps.dtype}"
             raise TypeError(f"step must be an integer or an array of integers, got {shown}")
         flat = np.ascontiguousarray(steps, np.int64).reshape(-1)
         if flat.size and flat.view(np.uint64).max() > LAST_STEP:
             low, high = int(steps.min()), int(steps.max())
             raise ValueError(f"step must be >= 0, got {low}" if low < 0 else f"step must be < 2**53, got {high}")
         with np.errstate(all="ignore"):  # as one step at a time: inf and NaN without a warning
-            values: Values = evaluated(self._over, flat)
-            return values.reshape(steps.shape)
+            return self._over(flat).reshape(steps.shape)
 
     @property
     def length(self) -> int | None:
