@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Values: TypeAlias = npt.NDArray[np.float64]
 
 DEEPEST = 50  # schedules within schedules: text, JSON and pickle recurse, and Python bounds that
-MOST_PARTS = 2**16  # of a schedule made of others, which doubles with each s * s
+MOST_PARTS = 2**14  # of a schedule made of others, which doubles with each s * s
 
 REGISTRY: dict[str, type["Schedule"]] = {}
 """The classes that text and JSON may name."""

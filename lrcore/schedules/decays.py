@@ -1,8 +1,9 @@
 """The schedules with a formula of their own."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -35,8 +36,19 @@ class _Compiled(Schedule):
         super()._settle()
         name, *arguments = self._formula()
         formula = kernels.formulas(kernels.selected).Formula(name, arguments)
-        object.__setattr__(self, "_at", formula.value)
-        object.__setattr__(self, "_over", formula.values)
+        object.__setattr__(self, "_values", formula.values)
+        cls = type(self)
+        if (
+            cls._over is _Compiled._over and cls._at is Schedule._at
+        ):  # no subclass says otherwise: straight to the formula
+            object.__setattr__(self, "_at", formula.value)
+            object.__setattr__(self, "_over", formula.values)
+
+    if TYPE_CHECKING:
+        _values: ClassVar[Callable[[Steps], Values]]
+
+    def _over(self, steps: "Steps") -> "Values":
+        return self._values(steps)
 
     def _formula(self) -> tuple[Any, ...]:
         """The name of the formula and its arguments, in order."""

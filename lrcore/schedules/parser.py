@@ -270,6 +270,8 @@ def from_dict(data: Mapping[str, Any]) -> Schedule:
 
 
 def _read(data: Mapping[str, Any], depth: int) -> Schedule:
+    if depth > DEEPEST:
+        raise ValueError(f"a schedule must be nested at most {DEEPEST} deep, got more")
     arguments = dict(data)
     name = arguments.pop("type", None)
     if not isinstance(name, str) or name not in REGISTRY:
@@ -287,14 +289,14 @@ def _read(data: Mapping[str, Any], depth: int) -> Schedule:
     return cls(**{key: _schedules_in(value, depth) for key, value in arguments.items()})
 
 
-def _schedules_in(value: object, depth: int) -> object:
-    if not isinstance(value, (Mapping, list, tuple)):
-        return value
-    if depth >= 2 * DEEPEST:  # a level of schedules is a mapping, or a mapping in a list
-        raise ValueError(f"a schedule must be nested at most {DEEPEST} deep, got more")
+def _schedules_in(value: object, depth: int, lists: int = 0) -> object:
     if isinstance(value, Mapping):
         return _read(value, depth + 1)
-    return tuple(_schedules_in(entry, depth + 1) for entry in value)
+    if not isinstance(value, (list, tuple)):
+        return value
+    if lists == DEEPEST:
+        raise ValueError(f"lists must be nested at most {DEEPEST} deep, got more")
+    return tuple(_schedules_in(entry, depth, lists + 1) for entry in value)
 
 
 def bind(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
