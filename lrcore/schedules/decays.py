@@ -1,7 +1,6 @@
 """The schedules with a formula of their own."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -38,17 +37,16 @@ class _Compiled(Schedule):
         formula = kernels.formulas(kernels.selected).Formula(name, arguments)
         object.__setattr__(self, "_values", formula.values)
         cls = type(self)
-        if (
-            cls._over is _Compiled._over and cls._at is Schedule._at
-        ):  # no subclass says otherwise: straight to the formula
+        if cls._over is _Compiled._over and cls._at is Schedule._at:  # straight to it, where no subclass says otherwise
             object.__setattr__(self, "_at", formula.value)
             object.__setattr__(self, "_over", formula.values)
 
     if TYPE_CHECKING:
-        _values: ClassVar[Callable[[Steps], Values]]
+        _values: ClassVar[Any]
 
     def _over(self, steps: "Steps") -> "Values":
-        return self._values(steps)
+        values: Values = self._values(steps)
+        return values
 
     def _formula(self) -> tuple[Any, ...]:
         """The name of the formula and its arguments, in order."""
