@@ -818,9 +818,9 @@ def test_every_class_documents_its_equation_and_arguments(cls: type[Schedule]) -
 
 def test_the_examples_of_the_documentation_run() -> None:
     text = (Path(__file__).parents[1] / "docs" / "schedules.md").read_text(encoding="utf-8")
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"__name__": __name__}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(block, names)
+        exec(compile(block, "schedules.md", "exec", dont_inherit=True), names)
     assert names["s"](20_000) == 0.0
     quick = text.split("## From other libraries")[0]
     every = {name: getattr(schedules, name) for name in schedules.__all__}

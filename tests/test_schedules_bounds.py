@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 import pickle
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -458,3 +460,17 @@ def test_keyword_only_fields_pickle(registry: dict[str, type[Schedule]]) -> None
 def test_compositions_are_all_bounded() -> None:
     compositions = {Clipped, Join, Product, Repeated, Scaled, Warmup}
     assert {type(nested(wrap, 2)) for wrap in WRAPS.values()} == compositions
+
+
+@pytest.mark.parametrize("build", ["", "reference"])
+def test_schedules_are_loaded_when_they_are_asked_for_and_then_all_of_them(build: str) -> None:
+    code = (
+        "import sys, lrcore; assert not [m for m in sys.modules if m.startswith('lrcore.schedules')]; "
+        "assert lrcore.kernels.power(0.5, 2.0) == 0.25; lrcore.schedules; from lrcore.schedules.base import REGISTRY; "
+        "print(*sorted(REGISTRY))"
+    )
+    env = {key: value for key, value in os.environ.items() if key != "LRCORE_ISA"}
+    if build:
+        env["LRCORE_ISA"] = build
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout.split() == sorted(set(schedules.__all__) - {"Schedule", "from_dict", "parse"})

@@ -243,7 +243,8 @@ def parse(text: str) -> Schedule:
     TypeError
         If ``text`` is not a string.
     ValueError
-        If the text cannot be read or an argument is wrong, with the position (from 0) and the reason.
+        If the text cannot be read, an argument is wrong or schedules are nested more than 50 deep, with the position
+        (from 0), the reason, and up to 200 characters of the text around it.
     """
     if not isinstance(text, str):
         raise TypeError(f"text must be a string, got {checks.shown(text)}")
