@@ -70,7 +70,7 @@ def module(build: str) -> Any:
 
 def formulas(build: str) -> Any:
     """The module with the formulas of the schedules, and ``scalar_power``, of a build."""
-    return import_module("lrcore.formulas" if build == "reference" else f"lrcore._schedules_{build}")
+    return import_module("lrcore.schedules.formulas" if build == "reference" else f"lrcore._schedules_{build}")
 
 
 def _choose() -> str:
@@ -110,7 +110,13 @@ guard: Callable[[Any], Any] = (
 """Of a lock, one that has the default floating-point environment inside ``with`` too; without compiled code the lock
 itself: the arithmetic is then that of the environment which the caller has set."""
 
-power: Callable[[float, float], float] = formulas(selected).scalar_power
+
+def _power(x: float, y: float) -> float:
+    power: float = formulas("reference").scalar_power(x, y)  # its package needs this module, and comes when called for
+    return power
+
+
+power: Callable[[float, float], float] = _power if selected == "reference" else formulas(selected).scalar_power
 """x to the power y with the same bits on every machine, which the C library's is not."""
 
 
