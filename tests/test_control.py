@@ -229,10 +229,10 @@ def test_keeping_does_not_allocate_each_time():
     early = lr.EarlyStopping()
     w = np.zeros(3)
     early.update(3.0, w)
-    kept = early._kept[0]
+    kept = early._memory["kept"][0]
     w[:] = 1
     early.update(2.0, w)
-    assert early._kept[0] is kept
+    assert early._memory["kept"][0] is kept
     assert kept[0] == 1
 
 
