@@ -80,7 +80,7 @@ def ewma(x: ArrayLike, beta: float, bias_correction: bool = True) -> Array:
 class _Memory(NamedTuple):
     """What an average remembers; exchanged whole, so that an interrupt comes before a value or after it."""
 
-    count: int = 0
+    taken: int = 0
     power: float = 1.0
     v: Any = 0.0  # a float, or float64 array; never changed in place
     dtype: np.dtype[Any] | None = None  # of the arrays averaged; None for numbers
@@ -133,7 +133,7 @@ class MovingAverage(Closed):
     @property
     def count(self) -> int:
         """Values taken so far."""
-        return self._memory.count
+        return self._memory.taken
 
     def update(self, x: ArrayLike) -> Any:
         """Take one more value, a number or an array, and return the average.
@@ -148,11 +148,11 @@ class MovingAverage(Closed):
         plain = checks.plain(x)
         if isinstance(plain, (float, int)) and not isinstance(plain, bool) and not isinstance(memory.v, np.ndarray):
             number = self.beta * memory.v + (1.0 - self.beta) * checks.number("x", plain)
-            self._memory = _Memory(memory.count + 1, _next_power(self.beta, memory.power), number)
+            self._memory = _Memory(memory.taken + 1, _next_power(self.beta, memory.power), number)
             return self.value
         values = _values(x)
         dtype = values.dtype if values.ndim else None
-        if memory.count and (dtype, values.shape) != (memory.dtype, np.shape(memory.v)):
+        if memory.taken and (dtype, values.shape) != (memory.dtype, np.shape(memory.v)):
             before = _kind(memory.dtype, np.shape(memory.v))
             raise ValueError(f"x must be {before} like those before, got {_kind(dtype, values.shape)}")
         if dtype is None:
@@ -162,14 +162,14 @@ class MovingAverage(Closed):
         power = _rows()(
             values.reshape(1, -1), self.beta, self.bias_correction, v.reshape(-1), memory.power, out.reshape(1, -1)
         )
-        self._memory = _Memory(memory.count + 1, power, v, dtype)
+        self._memory = _Memory(memory.taken + 1, power, v, dtype)
         return out
 
     @property
     def value(self) -> Any:
         """The average: a float, or a new array if arrays are averaged. NaN before the first value."""
         memory = self._memory
-        if not memory.count:
+        if not memory.taken:
             return float("nan")
         correction = 1.0 - memory.power if self.bias_correction else 1.0
         if memory.dtype is None:
@@ -187,7 +187,7 @@ class MovingAverage(Closed):
         return {
             "beta": self.beta,
             "bias_correction": self.bias_correction,
-            "count": memory.count,
+            "count": memory.taken,
             "power": memory.power,
             "average": memory.v.copy() if isinstance(memory.v, np.ndarray) else memory.v,
             "dtype": "" if memory.dtype is None else memory.dtype.name,

@@ -48,8 +48,11 @@ StoppingAnswer = Literal["improved", "waiting", "stop"]
 _REACHED = 1 + 1e-12  # times stop_at: three times 0.1 is a thousandth, though not to the last bit
 
 
-def _metric(name: str, value: Any) -> Any:
-    return None if value is None else checks.function(name, value)
+def _metric(name: str, value: Any) -> Metric | None:
+    if value is None:
+        return None
+    metric: Metric = checks.function(name, value)
+    return metric
 
 
 class _Watch(Closed):
@@ -108,7 +111,8 @@ class _Watch(Closed):
             )
         if step < seen:
             raise ValueError(
-                f"{name} must go on where it was, at step {seen} or later, got step {step}; make a new one for a new run"
+                f"{name} must go on where it was, at step {seen} or later, got step {step}; "
+                "make a new one for a new run"
             )
         if self._run is None:
             self._run = weakref.ref(at.optimizer)
@@ -144,7 +148,9 @@ class _Watch(Closed):
 
     def __getstate__(self) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         # A copy watches a run of its own.
-        names = [name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ()) if name != "__weakref__"]
+        names = [
+            name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ()) if name != "__weakref__"
+        ]
         kept = {name: getattr(self, name) for name in names} | {"_run": None, "_memory": dict(self._memory)}
         return getattr(self, "__dict__", None), kept
 

@@ -94,9 +94,9 @@ def minimize(
     steps : int >= 0
     callbacks : iterable of callable
         Each is called with an :class:`Iteration` before every step and after the last. ``True`` as an answer stops
-        the run; None and ``False`` do not. They may change ``optimizer.lr``. One that has a method ``finish(iteration)`` is also told of the
-        end, unless by an exception, and may still change the parameters; text that it returns is added to the
-        message.
+        the run; None and ``False`` do not. They may change ``optimizer.lr``. One that has a method
+        ``finish(iteration)`` is also told of the end, unless by an exception, and may still change the parameters;
+        text that it returns is added to the message.
     progress : bool
         Show a progress bar (needs tqdm: ``pip install "lrcore[train]"``).
     keep_params : bool
