@@ -456,6 +456,11 @@ class EarlyStopping(_Watch):
 
     def __call__(self, at: Iteration) -> bool:
         """As a callback of minimize: whether to stop."""
+        if not self._of and self._memory["kept"] and at.optimizer.step_count == 0 > self._memory["seen"]:
+            raise ValueError(
+                "EarlyStopping must be new for a new run, got one with the parameters of another and an optimizer at "
+                "step 0"
+            )
         self._watches(at)
         arrays = self._belonging(at.params)
         metric = self._look(at)
