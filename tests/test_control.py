@@ -683,3 +683,16 @@ def test_any_number_is_a_metric(make, metric):
     watch = make()
     assert watch.update(metric) == "improved"
     assert type(watch.best) is float
+
+
+@pytest.mark.parametrize("watch", [lr.EarlyStopping, lambda: lr.ReduceOnPlateau(0.01)])
+def test_another_optimizer_of_the_same_parameters_is_another_run_however_far_it_is(watch):
+    watch = watch()
+    w = np.array([1.0])
+    rate = watch if isinstance(watch, lr.ReduceOnPlateau) else 0.01
+    lr.minimize(bowl, w, lr.SGD(w, lr=rate), 5, callbacks=[watch])
+    other = lr.SGD(w, lr=rate)
+    for _ in range(9):
+        other.step(np.ones(1))
+    with pytest.raises(ValueError, match=r"must watch the run of one optimizer, and has watched another's, got SGD\("):
+        lr.minimize(bowl, w, other, 5, callbacks=[watch])

@@ -138,3 +138,10 @@ def test_what_is_remembered_does_not_grow_with_the_run(seed):
         judge.update(float(loss))
     assert len(judge._levels) <= 11
     assert len(judge._rise) < 20
+
+
+def test_highest_losses_that_grow_are_not_enough_where_the_others_are_as_before():
+    # Of a perceptron that begins at zero, rates tried from low to high: losses in proportion to the rate, or zero.
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        assert seen_at(np.maximum(0.0, 1.3 ** np.arange(200) * rng.standard_normal(200)).tolist()) is None
