@@ -16,8 +16,6 @@ class Rule: ...
 
 @final
 class Sweep:
-    @property
-    def steps(self) -> int: ...
     def __new__(
         cls,
         groups: Sequence[tuple[str, Sequence[tuple[NDArray[Any], Sequence[NDArray[Any]], NDArray[Any] | None]]]],
@@ -34,4 +32,6 @@ class Sweep:
         which: Sequence[int] | None,
         clip_value: float,
         zero_grad: bool,
+        counts: list[Any],
+        after: object,
     ) -> bool: ...

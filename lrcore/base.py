@@ -7,7 +7,7 @@ else.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -15,9 +15,10 @@ import numpy as np
 
 from lrcore import checks, hyperparameters, kernels, norms, reference, state, structure
 from lrcore.arrays import Array, assign
-from lrcore.groups import Now, ParameterGroup, Roster, Values, make_now
+from lrcore.groups import Counts, Now, ParameterGroup, Roster, Values
 from lrcore.hyperparameters import Number
-from lrcore.options import Bound, Choice, OnNonfinite, Options, StepReport, report
+from lrcore.kernels import any_none
+from lrcore.options import Bound, Choice, OnNonfinite, StepReport, declares, make, no_attribute
 from lrcore.state import Allocator, Clocks, Initial, Shape
 from lrcore.stateful import Stateful
 from lrcore.structure import Gradients, Parameters, Params, Structure
@@ -109,10 +110,13 @@ class Optimizer(Stateful):
     on_nonfinite = Choice("propagate", "skip", "raise")
     """As given. They may be assigned, and hold from the next step."""
 
-    _clip_norm: float | None
-    _clipnorm: float | None
-    _clip_value: float | None
-    _on_nonfinite: OnNonfinite
+    _by_array: bool
+    """Whether each array is a tensor of its own to the sweep, also in a ParameterBuffer."""
+    _wants_norm: bool
+    _clip_norm: float | None = None
+    _clipnorm: float | None = None
+    _clip_value: float | None = None
+    _on_nonfinite: OnNonfinite = "propagate"
 
     shapes: ClassVar[Mapping[str, Callable[[Shape], Shape]]] = {}
     """State that the rule does not see, by name: its shape, of that of the parameter."""
@@ -154,8 +158,7 @@ class Optimizer(Stateful):
         self.on_nonfinite = on_nonfinite
         self._groups = [self._new_group(*entry) for entry in structure.split_groups(params)]
         clocks = [self._first_clocks() for _ in self._groups]
-        self._cell = [Now.of(self._groups, structure.is_groups(params), {}, 0, clocks)]
-        self._prepare()
+        self._begin(Now.of(self._groups, structure.is_groups(params), {}, 0, clocks))
 
     def _known(self) -> Mapping[str, Any]:
         return {**self.defaults[self._like], "maximize": False}
@@ -244,20 +247,21 @@ class Optimizer(Stateful):
         if self._ema is not None:
             self._averages()
 
-    def _prepare(self) -> None:
-        super()._prepare()
+    def _begin(self, now: Now) -> None:
+        super()._begin(now)
         self._build = kernels.selected
-        self._sweeps: tuple[Roster | None, dict[bool, kernels.Sweep]] = None, {}
-        self._sweep(self._cell[0].roster, by_name=self._clipnorm is not None or bool(self.sums))
+        self._sweep(now.roster, self._by_array)
+
+    def _options_changed(self) -> None:
+        """What follows from options that may be assigned."""
+        self._by_array = self._clipnorm is not None or bool(self.sums)
+        self._wants_norm = self._clip_norm is not None or self._on_nonfinite != "propagate"
 
     def _sweep(self, roster: Roster, by_name: bool) -> kernels.Sweep:
-        """The sweep over these groups, made when it is first asked for."""
-        if self._sweeps[0] is not roster:
-            self._sweeps = roster, {}
-        made = self._sweeps[1]
-        if by_name not in made:
-            made[by_name] = kernels.sweep([group.tensors(by_name) for group in roster.groups], self._build)
-        return made[by_name]
+        """The sweep over these groups, made if need be."""
+        if by_name not in roster.sweeps:
+            roster.sweeps[by_name] = kernels.sweep([group.tensors(by_name) for group in roster.groups], self._build)
+        return roster.sweeps[by_name]
 
     # The step.
 
@@ -293,72 +297,74 @@ class Optimizer(Stateful):
 
     def _step(self, grads: Structure, grad_scale: float, zero_grad: bool) -> StepReport:
         # Apart from the with statement: CPython 3.13 does not unwind one if interrupted at the end of a loop in it.
-        now = self._current()
-        step, every, uneven, roster = now
-        groups, parameters, grouped, _ = roster
-        by_array = self._clipnorm is not None or bool(self.sums)  # is a tensor of its own, also in a buffer
-        gathered, by_name = structure.gather(parameters, grads, grouped, by_array or uneven)
+        counts, (roster,) = self._cell
+        groups, parameters, grouped, _, sweeps = roster
+        if self._groups != groups:  # of the same objects in the same order: groups are equal to themselves alone
+            groups, parameters, grouped, _, sweeps = roster = self._current().roster
+        step, every, uneven = counts[0]
+        by_array = self._by_array
+        by_name = by_array or uneven
+        if grouped:
+            gathered, by_name = structure.gather(parameters, grads, by_name)
+        else:
+            alone = parameters[0]
+            by_name = by_name or (alone.is_buffer and alone.come_by_name(grads))
+            gathered = alone.gather(grads, by_name)
         factor = 1.0
         if grad_scale is not _ONE:
             factor = 1.0 / hyperparameters.number("grad_scale", grad_scale)
         if zero_grad is not False:
             zero_grad = checks.flag("zero_grad", zero_grad)
-        of, made = self._sweeps
-        sweep = made.get(by_name) if of is roster else None
+        sweep = sweeps.get(by_name)
         if sweep is None or self._build == "reference":
             structure.explain(parameters, gathered, by_name, zero_grad)
             sweep = self._sweep(roster, by_name)
         norm = None
-        if self._clip_norm is not None or self._on_nonfinite != "propagate":
+        if self._wants_norm:
             norm, finite = norms.norm(self._summed(sweep.total(gathered), gathered, by_name), gathered, factor)
             if not finite and self._on_nonfinite != "propagate":
                 self._refuse(gathered, by_name, zero_grad)
                 return StepReport(step, self.next_rate, False, norm)
             if self._clip_norm is not None:
                 factor *= norms.clip_factor(norm, self._clip_norm, self._like)
-        moving: Iterable[tuple[ParameterGroup, Clocks]] = zip(groups, every)  # noqa: B905  # they belong together
+        moving: Sequence[tuple[ParameterGroup, Clocks]] = every
         which = None
-        if by_array or uneven or kernels.any_none(gathered):
-            moving, which = now.moving(gathered, by_name, apart=by_array)
+        if by_array or uneven or (any_none(gathered) if len(gathered) > 1 else gathered[0] is None):
+            moving, which = Now(step, every, uneven, roster).moving(gathered, by_name, apart=by_array)
         each = iter(self._each(sweep, gathered, by_name, factor)) if by_array else None
-        terms, clocks, rates = [], [], []
+        rate = None
+        terms, moved = [], []
         for group, ((t, numbers),) in moving:
-            h, lr, l2, keep = group.cell[0].settled or group.at(step, t + 1)
+            h, lr, l2, keep, sign = group.cell[0][0] or group.at(step, t + 1)
             t += 1
-            scale, known = factor, numbers
+            scale, known = sign * factor, numbers
             if each is not None:
                 scale, sums = next(each)
-                known = {**numbers, **sums}
-            if h["maximize"]:
-                scale = -scale
+                scale, known = sign * scale, {**numbers, **sums}
             rest = self._coefficients(group.rule, h, lr, t, known)
             if self._ema is None:
-                terms.append((scale, l2, 1.0, 0.0, False, keep, *rest))
+                terms.append((scale, l2, 1.0, 0.0, False, keep) + rest)  # noqa: RUF005  # twice as quick as unpacking
             else:
                 ema = self._ema_at(t, self._ema)
                 terms.append((scale, l2, ema, 1.0 - ema, t == 1, keep, *rest))
-            clocks.append(((t, self._advance(h, t, known) if numbers else numbers),))
-            rates.append(lr)
+            moved.append((group, ((t, self._advance(h, t, known) if numbers else numbers),)))
+            if rate is None:
+                rate = lr
         if which is None:
-            after, rate = make_now((step + 1, tuple(clocks), False, roster)), rates[0]
+            after: Counts = (step + 1, tuple(moved), False)
         else:
-            after, rate = now.after(clocks, which, by_name), groups[0].at(step)[1]
-        before = sweep.steps
-        try:
-            # An interrupt may arrive between any two lines; the sweep's own count tells what was done.
-            accepted = sweep.step(gathered, terms, which, self._clip_value or math.inf, zero_grad)
-        finally:
-            if sweep.steps != before:
-                self._cell[0] = after
-        if not accepted:
+            after = Now(step, every, uneven, roster).after(moved, which, by_name)
+            rate = groups[0].at(step)[1]
+        # Stepped and counted in one call, since an interrupt may arrive between any two lines.
+        if not sweep.step(gathered, terms, which, self._clip_value or math.inf, zero_grad, counts, after):
             structure.explain(parameters, gathered, by_name, zero_grad)
             raise RuntimeError(_REFUSED)
-        return report((step + 1, rate, True, norm))
+        return make(StepReport, (step + 1, rate, True, norm))
 
     def _summed(self, sums: Any, grads: Sequence[Array | None], by_name: bool) -> Any:
         """Sums of a sweep; raises the reason where it has refused to form them."""
         if sums is None:
-            structure.explain(self._cell[0].roster.parameters, grads, by_name, writable=False)
+            structure.explain(self._now().roster.parameters, grads, by_name, writable=False)
             raise RuntimeError(_REFUSED)
         return sums
 
@@ -381,7 +387,7 @@ class Optimizer(Stateful):
 
     def _refuse(self, grads: Sequence[Array | None], by_name: bool, zero_grad: bool) -> None:
         """Raise if gradients that are not finite are to raise; else leave them zeroed if asked to."""
-        labelled = structure.explain(self._cell[0].roster.parameters, grads, by_name, zero_grad)
+        labelled = structure.explain(self._now().roster.parameters, grads, by_name, zero_grad)
         if self._on_nonfinite == "raise":
             norms.raise_nonfinite(labelled)
         if zero_grad:
@@ -415,14 +421,8 @@ class Optimizer(Stateful):
         return now.roster.groups[0].at(now.step, now.step + 1)[1]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and not hasattr(type(self), name) and not _declares(type(self), name):
-            hint = (
-                "; its rate is lr" if name == "learning_rate"
-                else f'; set param_groups[0]["{name}"], of every group' if name in self._known()
-                else "; it must be given when the optimizer is made" if name in Options.__annotations__
-                else ""
-            )  # fmt: skip
-            raise AttributeError(f"{type(self).__name__} has no attribute {checks.shown(name)[1:-1]} to set{hint}")
+        if not name.startswith("_") and not hasattr(type(self), name) and not declares(type(self), name):
+            raise AttributeError(no_attribute(type(self).__name__, name, self._known()))
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:
@@ -447,7 +447,7 @@ class Optimizer(Stateful):
             raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
         now = self._current()
         pairs, new = [], []
-        for group, clocks in zip(now.roster.groups, now.clocks, strict=True):
+        for group, clocks in now.every:
             by_name = len(clocks) > 1
             _, tensors = group.tensors(by_name)
             for k, (theta, _, average) in enumerate(tensors):
@@ -462,7 +462,7 @@ class Optimizer(Stateful):
     def averages(self) -> Structure:
         """The moving averages in the structure of ``params``, as read-only views; a mapping for a ParameterBuffer."""
         self._averages()
-        roster = self._cell[0].roster
+        roster = self._now().roster
         views: list[Structure] = []
         for group in roster.groups:
             named = {name: array.view() for name, array in group.parameters.split(group.states["average"]).items()}
@@ -488,7 +488,7 @@ class Optimizer(Stateful):
             arrays: list[Array] = []
             try:
                 pairs = self._averages()
-                for parameters in self._cell[0].roster.parameters:
+                for parameters in self._now().roster.parameters:
                     parameters.check_same()
                     for leaf in parameters.leaves:
                         leaf.check_parameter(parameters.label(leaf))
@@ -498,8 +498,3 @@ class Optimizer(Stateful):
                 yield self.params
             finally:
                 assign(arrays, saved)
-
-
-def _declares(cls: type, name: str) -> bool:
-    """Whether a class made of an optimizer's says that it has such an attribute."""
-    return any(name in vars(base).get("__annotations__", ()) for base in cls.__mro__ if base is not Optimizer)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from copy import copy
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from lrcore import checks, hyperparameters, state
 from lrcore.arrays import Array
+from lrcore.kernels import Sweep
 from lrcore.state import Clocks
 from lrcore.structure import Parameters
 
 Values = Mapping[str, Any]  # of the hyperparameters at one step
 
-Settled = tuple[Values, float, float, float]
-"""Values at one step, and from them: the learning rate, the L2 penalty, what decoupled decay leaves of a parameter."""
+Settled = tuple[Values, float, float, float, float]
+"""Values at one step, and from them: the learning rate, the L2 penalty, what decoupled decay leaves of a parameter, and
+the sign of the gradient, -1 where it is ascended."""
 
 
 class Kind(Protocol):
@@ -31,12 +32,12 @@ class Kind(Protocol):
 class Hyper(NamedTuple):
     """The hyperparameters of a group as they are, and what follows from them: replaced whole, never in part."""
 
+    settled: Settled | None
+    """What :meth:`ParameterGroup.at` gives, where it is the same at every step; first, where a step looks for it."""
     values: dict[str, Any]
     scheduled: tuple[str, ...]
     inverse_time: str | None
     """Which of them is an inverse-time decay of the rate, as torch's Adagrad and Keras 1 and 2 have it built in."""
-    settled: Settled | None
-    """What :meth:`ParameterGroup.at` gives, where it is the same at every step."""
 
 
 class ParameterGroup(MutableMapping[str, Any]):
@@ -68,7 +69,7 @@ class ParameterGroup(MutableMapping[str, Any]):
         scheduled = tuple(name for name, value in values.items() if hyperparameters.is_scheduled(value))
         inverse_time = next((name for name in ("lr_decay", "decay") if name in values), None)
         varies = scheduled or (inverse_time and values[inverse_time])
-        hyper = Hyper(values, scheduled, inverse_time, None)
+        hyper = Hyper(None, values, scheduled, inverse_time)
         return hyper if varies else hyper._replace(settled=self._at(hyper, 0, 1))
 
     def at(self, step: int, t: int | None = None) -> Settled:
@@ -89,12 +90,13 @@ class ParameterGroup(MutableMapping[str, Any]):
         lr = h["lr"]
         if hyper.inverse_time is not None and h[hyper.inverse_time]:
             lr /= 1.0 + (step if hyper.inverse_time == "decay" else t - 1) * h[hyper.inverse_time]
+        sign = -1.0 if h["maximize"] else 1.0
         weight_decay = h.get("weight_decay")
         if not weight_decay:
-            return h, lr, 0.0, 1.0
+            return h, lr, 0.0, 1.0, sign
         if self._like in self._kind.decoupled or h.get("decoupled_weight_decay"):
-            return h, lr, 0.0, 1.0 - lr * weight_decay
-        return h, lr, weight_decay, 1.0
+            return h, lr, 0.0, 1.0 - lr * weight_decay, sign
+        return h, lr, weight_decay, 1.0, sign
 
     def __getitem__(self, name: str) -> Any:
         return self.parameters.structure if name == "params" else self.cell[0].values[name]
@@ -182,21 +184,26 @@ class ParameterGroup(MutableMapping[str, Any]):
 class Roster(NamedTuple):
     """The groups that a step changes, and whether gradients come group by group."""
 
-    groups: tuple[ParameterGroup, ...]
+    groups: list[ParameterGroup]
     parameters: tuple[Parameters, ...]
     grouped: bool
     left: Mapping[ParameterGroup, Clocks]
     """Groups that were taken out, which go on where they were if they are put in again."""
+    sweeps: dict[bool, Sweep]
+    """Over these groups, by whether buffers are swept by name; each is made when it is first asked for."""
+
+
+Every = tuple[tuple[ParameterGroup, Clocks], ...]
+
+Counts = tuple[int, Every, bool]
+"""Steps taken, every group with its clocks, whether parameters of one group differ in them; replaced whole."""
 
 
 class Now(NamedTuple):
-    """Where an optimizer stands: replaced whole, never in part.
-
-    ``clocks`` are those of each group; ``uneven`` says whether parameters of one group differ in them.
-    """
+    """Where an optimizer stands: its counts and its groups."""
 
     step: int
-    clocks: tuple[Clocks, ...]
+    every: Every
     uneven: bool
     roster: Roster
 
@@ -206,13 +213,21 @@ class Now(NamedTuple):
         clocks: Iterable[Clocks],
     ) -> Now:  # fmt: skip
         """These groups at this step."""
-        roster = Roster(tuple(groups), tuple(group.parameters for group in groups), grouped, left)
-        clocks = tuple(clocks)
-        return cls(step, clocks, any(len(each) > 1 for each in clocks), roster)
+        roster = Roster(list(groups), tuple(group.parameters for group in groups), grouped, left, {})
+        return cls(*_counts(step, zip(groups, clocks, strict=True)), roster)
+
+    @property
+    def counts(self) -> Counts:
+        """What a step changes."""
+        return self[:3]
+
+    def without_sweeps(self) -> Now:
+        """The same, with sweeps still to be made."""
+        return self._replace(roster=self.roster._replace(sweeps={}))
 
     def remembered(self) -> dict[ParameterGroup, Clocks]:
         """The clocks of every group that was ever in."""
-        return {**self.roster.left, **dict(zip(self.roster.groups, self.clocks, strict=True))}
+        return {**self.roster.left, **dict(self.every)}
 
     def moving(
         self, grads: Sequence[Array | None], by_name: bool, apart: bool
@@ -223,7 +238,7 @@ class Now(NamedTuple):
         """
         moving: list[tuple[ParameterGroup, Clocks]] = []
         which: list[int] = []
-        for group, clocks in zip(self.roster.groups, self.clocks, strict=True):
+        for group, clocks in self.every:
             known: dict[int, int] = {}
             for k in range(len(group.parameters.tensors(by_name))):
                 if grads[len(which)] is None:
@@ -236,22 +251,22 @@ class Now(NamedTuple):
                 which.append(known[id(clock)])
         return moving, which
 
-    def after(self, clocks: Sequence[Clocks], which: Sequence[int], by_name: bool) -> Now:
+    def after(self, moved: Sequence[tuple[ParameterGroup, Clocks]], which: Sequence[int], by_name: bool) -> Counts:
         """Where it stands after a step that has brought those who moved to these clocks, see :meth:`moving`."""
-        all_clocks: list[Clocks] = []
+        every: list[tuple[ParameterGroup, Clocks]] = []
         start = 0
-        for group, before in zip(self.roster.groups, self.clocks, strict=True):
+        for group, before in self.every:
             mine = which[start : start + len(group.parameters.tensors(by_name))]
-            each = [clocks[n][0] if n >= 0 else before[k if len(before) > 1 else 0] for k, n in enumerate(mine)]
-            all_clocks.append(state.together(each) if each else before)
+            each = [moved[n][1][0] if n >= 0 else before[k if len(before) > 1 else 0] for k, n in enumerate(mine)]
+            every.append((group, state.together(each) if each else before))
             start += len(mine)
-        return Now.of(self.roster.groups, self.roster.grouped, self.roster.left, self.step + 1, all_clocks)
+        return _counts(self.step + 1, every)
 
     def save(self) -> dict[str, Any]:
         """All of it but schedules, in plain numbers and the arrays themselves."""
         groups = []
         arrays: dict[str, dict[str, Array]] = {}
-        for group, clocks in zip(self.roster.groups, self.clocks, strict=True):
+        for group, clocks in self.every:
             numbers = {
                 key: value
                 for key, value in group.items()
@@ -263,7 +278,7 @@ class Now(NamedTuple):
 
     def read(
         self, saved: Mapping[str, Any], ranges: Mapping[str, str]
-    ) -> tuple[list[Array], list[Array], Now, list[tuple[Any, Any, Any]]]:
+    ) -> tuple[list[Array], list[Array], Counts, list[tuple[Any, Any, Any]]]:
         """What to assign so that it stands where ``saved`` says; raises if that belongs to another model.
 
         ``ranges`` are those of the numbers that are remembered of each parameter.
@@ -284,12 +299,12 @@ class Now(NamedTuple):
         state.check_arrays(saved["state"], mine["state"])
         arrays = [array for states in mine["state"].values() for array in states.values()]
         values = [saved["state"][name][key] for name, states in mine["state"].items() for key in states]
-        roster = self.roster
-        return arrays, values, Now.of(roster.groups, roster.grouped, roster.left, step, clocks), items
+        return arrays, values, _counts(step, zip(self.roster.groups, clocks, strict=True)), items
 
 
-make_now: Callable[[tuple[int, tuple[Clocks, ...], bool, Roster]], Now] = partial(tuple.__new__, Now)
-"""One of these fields, made in a third of the time that its class takes."""
+def _counts(step: int, every: Iterable[tuple[ParameterGroup, Clocks]]) -> Counts:
+    every = tuple(every)
+    return step, every, any(len(clocks) > 1 for _, clocks in every)
 
 
 def _read_group(

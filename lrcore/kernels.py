@@ -28,10 +28,9 @@ class Sweep(Protocol):
     """One step over all tensors of a model, see :class:`lrcore.reference.Sweep`.
 
     A compiled one checks the gradients and answers None or False where one is not acceptable, having changed
-    nothing. ``steps`` counts those done.
+    nothing.
     """
 
-    steps: int
     chunks: list[int]
 
     def block_sums(self, grads: Sequence[Array | None], of: reference.Products = "gg") -> Array | None: ...
@@ -47,6 +46,8 @@ class Sweep(Protocol):
         which: Sequence[int] | None,
         clip_value: float,
         zero_grad: bool,
+        counts: list[Any],
+        after: object,
     ) -> bool: ...
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lrcore import checks, kernels, structure
 from lrcore.arrays import Array, assign
-from lrcore.groups import Now, ParameterGroup
+from lrcore.groups import Counts, Now, ParameterGroup, Roster
 from lrcore.state import Clocks
 from lrcore.structure import Parameters, Structure
 
@@ -20,8 +20,8 @@ class Stateful:
     """Groups, their state and counts; a subclass says how groups, and their state, are made."""
 
     _like: str
-    _cell: list[Now]
-    """Where it stands, the only entry, so that it can be assigned with arrays as one."""
+    _cell: tuple[list[Counts], list[Roster]]
+    """Where it stands: an only entry each, so that they can be assigned with arrays as one."""
     _groups: list[ParameterGroup]
     """The list that callers have; compared with the groups in ``_cell`` wherever these matter."""
 
@@ -44,8 +44,9 @@ class Stateful:
     def _refresh(self) -> None:
         """Bring up to date what follows parameters until their first step."""
 
-    def _prepare(self) -> None:
-        """What is made from the rest, and is not saved."""
+    def _begin(self, now: Now) -> None:
+        """Stand there, and make what is made from the rest and is not saved."""
+        self._cell = [now.counts], [now.roster]
         self._lock = allocate_lock()
         self._guard = kernels.guard(self._lock)
 
@@ -58,10 +59,17 @@ class Stateful:
 
     def _current(self) -> Now:
         """What holds now, the caller's changes to ``param_groups`` taken in."""
-        now: Now = self._cell[0]
-        if kernels.same_objects(self._groups, now.roster.groups):
-            return now
-        return self._take_in(self._groups, now)
+        now = self._now()
+        return now if self._groups == now.roster.groups else self._take_in(self._groups, now)
+
+    def _now(self) -> Now:
+        """What held at the last step."""
+        (counts,), (roster,) = self._cell
+        return Now(*counts, roster)
+
+    def _stand(self, now: Now) -> tuple[tuple[Any, int, Any], ...]:
+        """What to assign so that it stands there."""
+        return (self._cell[0], 0, now.counts), (self._cell[1], 0, now.roster)
 
     def _take_in(self, entries: Sequence[Any], now: Now) -> Now:
         """Have these groups from now on; a mapping becomes one. Raises, having changed nothing, if it cannot be."""
@@ -80,7 +88,7 @@ class Stateful:
         structure.place([group.parameters for group in groups])
         clocks = [remembered.pop(group) if group in remembered else self._first_clocks() for group in groups]
         now = Now.of(groups, True, remembered, now.step, clocks)
-        assign((), (), (self._groups, slice(None), groups), (self._cell, 0, now))
+        assign((), (), (self._groups, slice(None), groups), *self._stand(now))
         return now
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
@@ -109,7 +117,7 @@ class Stateful:
     def param_groups(self, groups: Sequence[Any]) -> None:
         self._refuse_if_busy("an assignment to param_groups")
         with self._guard:
-            self._take_in(list(groups), self._cell[0])
+            self._take_in(list(groups), self._now())
 
     @property
     def params(self) -> Structure:
@@ -122,7 +130,7 @@ class Stateful:
     @property
     def step_count(self) -> int:
         """Steps taken so far; the step that a schedule is asked for next."""
-        return self._cell[0].step
+        return self._cell[0][0][0]
 
     @property
     def like(self) -> str:
@@ -163,13 +171,13 @@ class Stateful:
             for key in ("optimizer", "like"):
                 if checks.plain(saved[key]) != mine[key]:
                     raise ValueError(f"state[{key!r}] must be {mine[key]!r}, got {checks.shown(saved[key])}")
-            arrays, values, now, items = self._cell[0].read(saved, self._ranges_of_numbers())
-            assign(arrays, values, (self._cell, 0, now), *items)
+            arrays, values, counts, items = self._now().read(saved, self._ranges_of_numbers())
+            assign(arrays, values, (self._cell[0], 0, counts), *items)
 
     def _snapshot(self, arrays: Sequence[Array]) -> Callable[[], None]:
         """A function that gives these arrays, and the optimizer, the values that they have now, as one."""
         now = self._current()
-        items = [(self._cell, 0, now), *((group.cell, 0, group.cell[0]) for group in now.roster.groups)]
+        items = [*self._stand(now), *((group.cell, 0, group.cell[0]) for group in now.roster.groups)]
         remembered = [a for group in now.roster.groups for states in group.arrays().values() for a in states.values()]
         changed = [*arrays, *remembered]
         return partial(assign, changed, [array.copy() for array in changed], *items)
@@ -180,12 +188,12 @@ class Stateful:
         kept = {
             key: value for key, value in vars(self).items() if key not in ("_allocator", "_lock", "_guard", "_sweeps")
         }
-        return {**kept, "_groups": list(self._current().roster.groups), "_held": held}
+        return {**kept, "_groups": None, "_cell": self._current().without_sweeps(), "_held": held}
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         saved.pop("_held").release()
         vars(self).update(saved, _allocator=None)
-        now = saved["_cell"][0]
+        now: Now = saved["_cell"]
         twins = {group: group.twin() for group in now.remembered()}
         for group, twin in twins.items():
             self._allocate(twin)
@@ -195,8 +203,7 @@ class Stateful:
                     array[...] = theirs[name][key]
         left = {twins[group]: clocks for group, clocks in now.roster.left.items()}
         self._groups = [twins[group] for group in now.roster.groups]
-        self._cell = [Now.of(self._groups, now.roster.grouped, left, now.step, now.clocks)]
-        self._prepare()
+        self._begin(Now.of(self._groups, now.roster.grouped, left, now.step, (clocks for _, clocks in now.every)))
 
 
 class _Held:

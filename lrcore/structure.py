@@ -180,9 +180,9 @@ class Parameters:
     def _gather(self, grads: Structure, by_name: bool, one_of_groups: bool) -> Sequence[Any]:
         structure = self.structure
         if self.is_buffer:
-            beside = structure.grads
+            beside = structure._grads
             if grads is None or grads is beside:
-                return list(beside.values()) if by_name else (beside.flat,)
+                return list(beside.values()) if by_name else (beside._flat,)
             if not isinstance(grads, Mapping):
                 if not by_name:
                     return (grads,)
@@ -298,13 +298,9 @@ def arrays_of(params: Structure) -> list[Array]:
     return [array for parameters, _ in split_groups(params) for array in parameters.tensors(by_name=False)]
 
 
-def gather(groups: Sequence[Parameters], grads: Structure, grouped: bool, by_name: bool) -> tuple[Sequence[Any], bool]:
-    """Gradients of all groups in sweep order, not yet checked one by one, and whether buffers are swept by name: as
-    they must be with ``by_name``, or where their gradients came so."""
-    if not grouped:
-        group = groups[0]
-        by_name = by_name or (group.is_buffer and group.come_by_name(grads))
-        return group.gather(grads, by_name), by_name
+def gather(groups: Sequence[Parameters], grads: Structure, by_name: bool) -> tuple[Sequence[Any], bool]:
+    """Gradients of groups in sweep order, not yet checked one by one, and whether buffers are swept by name: as they
+    must be with ``by_name``, or where their gradients came so."""
     if grads is None:
         if not all(group.is_buffer for group in groups):
             raise TypeError("grads must be given: only a ParameterBuffer brings its gradients along")

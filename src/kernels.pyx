@@ -9,6 +9,7 @@ loop. Compiled once per instruction-set level.
 
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.object cimport PyObject
 from libc.math cimport INFINITY
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
@@ -20,6 +21,10 @@ from lrcore import reference
 cnp.import_array()
 
 include "streams.pxi"
+
+cdef extern from "Python.h":
+    object PySequence_Fast(object sequence, const char* message)
+    PyObject** PySequence_Fast_ITEMS(object sequence)
 
 cdef extern from "environment.h":
     ctypedef struct environment_t:
@@ -258,33 +263,34 @@ cdef char* address(array, theta) except? NULL:
     return <char*> &single_view[0]
 
 
+cdef inline PyObject** items_of(sequence) noexcept:
+    """The objects of a list or tuple, borrowed."""
+    return PySequence_Fast_ITEMS(sequence)
+
+
 def same_objects(one, other):
     """Whether two sequences hold the same objects in the same order."""
     cdef Py_ssize_t k, n = len(one)
-    cdef tuple other_items
+    cdef PyObject** mine
+    cdef PyObject** theirs
     if n != len(other):
         return False
-    if type(one) is list and type(other) is tuple:
-        other_items = <tuple> other
-        for k in range(n):
-            if (<list> one)[k] is not other_items[k]:
-                return False
-        return True
-    for mine, theirs in zip(one, other):
-        if mine is not theirs:
+    one, other = PySequence_Fast(one, "one must be a sequence"), PySequence_Fast(other, "other must be a sequence")
+    mine, theirs = items_of(one), items_of(other)
+    for k in range(n):
+        if mine[k] != theirs[k]:
             return False
     return True
 
 
 def any_none(items):
     """Whether None is among them."""
-    if type(items) is tuple:
-        for item in <tuple> items:
-            if item is None:
-                return True
-        return False
-    for item in items:
-        if item is None:
+    cdef Py_ssize_t k
+    cdef PyObject** each
+    items = PySequence_Fast(items, "items must be a sequence")
+    each = items_of(items)
+    for k in range(len(items)):
+        if each[k] == <PyObject*> None:
             return True
     return False
 
@@ -300,7 +306,8 @@ cdef class Sweep:
     cdef Extent* gradient_extents
     cdef Py_ssize_t n_extents
     cdef Py_ssize_t n_sets  # of terms, at most
-    cdef readonly Py_ssize_t steps
+    cdef Py_ssize_t* n_terms  # of each group
+    cdef bint by_group  # whether every tensor has the terms of its group
     cdef readonly list chunks
     cdef list parameters
     cdef object owned  # keeps every array alive
@@ -314,6 +321,8 @@ cdef class Sweep:
         self.n_sets = max(self.plan.n_groups, self.plan.n_tensors)
         self.plan.tensors = <Tensor*> allocate(self.plan.n_tensors, sizeof(Tensor))
         self.plan.terms = <Terms*> allocate(self.n_sets, sizeof(Terms))
+        self.n_terms = <Py_ssize_t*> allocate(self.plan.n_groups, sizeof(Py_ssize_t))
+        self.by_group = True
         self.extents = <Extent*> allocate(self.plan.n_tensors, sizeof(Extent))
         self.gradient_extents = <Extent*> allocate(self.plan.n_tensors, sizeof(Extent))
         self.parameters = []
@@ -324,6 +333,7 @@ cdef class Sweep:
             if rule_name not in rules:
                 raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule_name!r}")
             rule = rules[rule_name]
+            self.n_terms[j] = HEAD + rule.n_coefficients
             for theta, states, average in tensors:
                 if len(states) != rule.n_states:
                     raise ValueError(f"rule {rule_name} must have {rule.n_states} states, got {len(states)}")
@@ -355,6 +365,7 @@ cdef class Sweep:
     def __dealloc__(self):
         PyMem_Free(self.plan.tensors)
         PyMem_Free(self.plan.terms)
+        PyMem_Free(self.n_terms)
         PyMem_Free(self.extents)
         PyMem_Free(self.gradient_extents)
         PyMem_Free(self.plan.sums)
@@ -438,6 +449,11 @@ cdef class Sweep:
             for i in range(HEAD, into.n):
                 into.double[i - HEAD] = values[i]
                 into.single[i - HEAD] = <float> into.double[i - HEAD]
+            if which is None and into.n != self.n_terms[j]:
+                raise ValueError(f"terms[{j}] must have {self.n_terms[j]} entries, got {into.n}")
+        if which is None and self.by_group:
+            return True
+        self.by_group = which is None
         for k in range(self.plan.n_tensors):
             if not self.plan.tensors[k].g:
                 continue
@@ -447,8 +463,7 @@ cdef class Sweep:
             if self.plan.terms[taken].n != self.plan.tensors[k].n_terms:
                 raise ValueError(
                     f"terms[{taken}] must have {self.plan.tensors[k].n_terms} entries, got {self.plan.terms[taken].n}")
-            if self.plan.tensors[k].terms != taken:
-                self.plan.tensors[k].terms = taken
+            self.plan.tensors[k].terms = taken
         return True
 
     cdef bint form_sums(self, grads, str of) except -1:
@@ -502,17 +517,19 @@ cdef class Sweep:
         environment_leave(environment)
         return found
 
-    def step(self, grads, terms, which, double clip_value, bint zero_grad):
+    def step(self, grads, terms, which, double clip_value, bint zero_grad, list counts, after):
         """Apply each tensor's rule and the spans around it, as :meth:`lrcore.reference.Sweep.step` does.
 
         Returns False, having changed nothing, if a gradient is not what its parameter asks for; the caller
         finds out why.
         """
+        if not counts:
+            raise ValueError("counts must have an entry, got an empty list")
         if not self.take_gradients(grads, zero_grad):
             return False
         self.take_terms(terms, which)
         self.plan.clip_value, self.plan.zero_grad = clip_value, zero_grad
         with nogil:
             pool_share(step_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes)
-        self.steps += 1
+        counts[0] = after
         return True

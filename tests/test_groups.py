@@ -401,6 +401,7 @@ def test_a_buffer_and_a_list_clip_each_array_to_the_same_bits(dtype):
         np.testing.assert_array_equal(other, results[0], strict=True)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_clipnorm_is_that_of_keras(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))

@@ -174,8 +174,8 @@ def test_each_rule_belongs_to_an_optimizer_and_each_optimizer_is_public():
         (group,) = opt.param_groups
         used.add(group.rule)
         assert group.rule in cls.rules
-        ((clock,),) = opt._cell[0].clocks
-        coefficients = opt._coefficients(group.rule, group.at(0)[0], 0.1, 1, clock.numbers)
+        (_, numbers) = opt._first_clocks()[0]
+        coefficients = opt._coefficients(group.rule, group.at(0)[0], 0.1, 1, numbers)
         assert len(coefficients) + 1 == len(reference.coefficient_names(group.rule))
     assert used == reference.RULES.keys()
     for name, cls in base.registered().items():

@@ -29,7 +29,7 @@ from lrcore.optimizers.adam import *  # noqa: F403
 from lrcore.optimizers.adaptive import *  # noqa: F403
 from lrcore.optimizers.sgd import *  # noqa: F403
 
-__all__: list[str] = []
+__all__ = []
 __all__ += sgd.__all__
 __all__ += adaptive.__all__
 __all__ += adam.__all__

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import isfunction
 
-from lrcore.reference import adam, adaptive, sgd
+import lrcore.reference.adam as adam
+import lrcore.reference.adaptive as adaptive
+import lrcore.reference.sgd as sgd
 
 RULES: dict[str, Callable[..., None]] = {
     name: rule

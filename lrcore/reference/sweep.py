@@ -40,8 +40,6 @@ class Sweep:
 
     Attributes
     ----------
-    steps : int
-        Those done.
     chunks : list of int
         For each tensor, the number of the first of its chunks; at the end, how many there are.
     """
@@ -49,7 +47,6 @@ class Sweep:
     def __init__(self, groups: Sequence[tuple[str, Sequence[tuple[Array, Sequence[Array], Array | None]]]]) -> None:
         self._tensors = [(RULES[rule], *tensor) for rule, tensors in groups for tensor in tensors]
         self._group = [j for j, (_, tensors) in enumerate(groups) for _ in tensors]
-        self.steps = 0
         self.chunks = [0]
         for _, theta, _, _ in self._tensors:
             self.chunks.append(self.chunks[-1] + -(-theta.size // CHUNK))
@@ -81,13 +78,15 @@ class Sweep:
         which: Sequence[int] | None,
         clip_value: float,
         zero_grad: bool,
+        counts: list[Any],
+        after: object,
     ) -> bool:
         """Multiply the gradient by ``factor``, clip its elements to ± ``clip_value``, add the penalty ``l2``; apply
         the rule; move the average of the parameters towards them; zero the gradient if asked to. Where ``begins``,
         the average is first made the parameters as they are before the rule.
 
-        Tensor k takes ``terms[which[k]]``; without ``which``, those numbered as its group. All or nothing: what was
-        changed before an interrupt is put back.
+        Tensor k takes ``terms[which[k]]``; without ``which``, those numbered as its group. In the end ``counts[0]``
+        is ``after``. All or nothing: what was changed before an interrupt is put back.
         """
         which = self._group if which is None else which
         changed: list[Any] = []
@@ -95,15 +94,14 @@ class Sweep:
             if g is not None:
                 changed += [theta, *states, *([] if average is None else [average]), *([g] if zero_grad else [])]
         before = [array.copy() for array in changed]
-        done = self.steps + 1
         try:
             with np.errstate(all="ignore"):
                 for (rule, theta, states, average), g, k in zip(self._tensors, grads, which, strict=True):
                     if g is not None:
                         self._step(rule, theta, g, states, average, terms[k], clip_value, zero_grad)
-            self.steps = done
+            counts[0] = after
         finally:
-            if self.steps != done:
+            if counts[0] is not after:
                 assign(changed, before)
         return True
 
