@@ -124,5 +124,4 @@ cdef class Floor:
         """Add the gradient to the parameters and to each state."""
         cdef Py_ssize_t chunks = (self.streams.size + CHUNK - 1) // CHUNK
         cdef PoolWork work = touch_double if self.double else touch_single
-        with nogil:
-            pool_share(work, &self.streams, chunks, self.streams.nbytes)
+        share(work, &self.streams, chunks, self.streams.nbytes)

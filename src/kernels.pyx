@@ -371,8 +371,8 @@ cdef class Sweep:
         cdef Py_ssize_t chunk
         if not self.take_gradients(grads, False):
             return None
+        share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4)
         with nogil:
-            pool_share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4)
             for chunk in range(self.plan.n_chunks):
                 total += self.plan.sums[chunk]
         return total
@@ -397,7 +397,6 @@ cdef class Sweep:
                 group.double[i - 1] = values[i]
                 group.single[i - 1] = <float> group.double[i - 1]
         self.plan.spans = Spans(factor, clip_value, ema, one_minus_ema, zero_grad)
-        with nogil:
-            pool_share(step_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes)
+        share(step_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes)
         self.steps += 1
         return True

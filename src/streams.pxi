@@ -3,12 +3,23 @@
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 
-from lrcore._lrcore_pool import POOL_SHARE
+from lrcore._lrcore_pool import POOL
 
 ctypedef void (*PoolWork)(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
-ctypedef void (*PoolShare)(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t nbytes) noexcept nogil
 
-cdef PoolShare pool_share = <PoolShare> PyCapsule_GetPointer(POOL_SHARE, "lrcore.pool_share")
+cdef struct PoolApi:  # as in pool.h
+    int (*threads)() noexcept
+    void (*share)(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t nbytes, int threads) noexcept nogil
+
+cdef PoolApi* pool = <PoolApi*> PyCapsule_GetPointer(POOL, "lrcore.pool")
+
+
+cdef inline void share(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t nbytes) noexcept:
+    """Call ``work`` on items 0 to ``end``, which move ``nbytes`` together, on the threads that the caller may use."""
+    cdef int threads = pool.threads()
+    with nogil:
+        pool.share(work, context, end, nbytes, threads)
+
 
 cdef extern from *:
     """
