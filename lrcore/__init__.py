@@ -7,11 +7,14 @@ every machine. ``import lrcore as lr``; begin with :class:`lr.AdamW`, :class:`lr
 
 from typing import TYPE_CHECKING, Any
 
-from lrcore.base import Optimizer, ParameterGroup, StepReport
+from lrcore import optimizers
+from lrcore.base import Optimizer
 from lrcore.buffer import ParameterBuffer
+from lrcore.groups import ParameterGroup
 from lrcore.kernels import show_config
 from lrcore.minimize import History, Iteration, minimize
-from lrcore.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RMSprop
+from lrcore.optimizers import *  # noqa: F403
+from lrcore.options import StepReport
 from lrcore.pool import get_num_threads, set_num_threads, threads
 
 if TYPE_CHECKING:
@@ -23,23 +26,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
     "CoarseLr",
     "EarlyStopping",
     "History",
     "Iteration",
     "LrFinding",
     "MovingAverage",
-    "NAdam",
     "Optimizer",
     "ParameterBuffer",
     "ParameterGroup",
-    "RMSprop",
     "ReduceOnPlateau",
     "StepReport",
     "WeightDecayFinding",
@@ -54,6 +49,7 @@ __all__ = [
     "show_config",
     "threads",
 ]
+__all__ += optimizers.__all__
 
 
 # Modules loaded when first asked for, so that importing lrcore stays quick.
@@ -73,3 +69,7 @@ def __getattr__(name: str) -> Any:
             loaded = import_module(f"lrcore.{module}")
             return loaded if name == module else getattr(loaded, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

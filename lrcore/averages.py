@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrcore import checks, kernels
-from lrcore.structure import Array
+from lrcore.arrays import Array
 
 Doubles = NDArray[np.float64]
 

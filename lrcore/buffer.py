@@ -7,35 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
-
-_LINE = 64
-_PAGE = 4096
-
-
-_STAGGER = 3 * _PAGE + 5 * _LINE
-
-
-def staggered(count: int, size: int, dtype: np.dtype[Any], first: int = 0) -> list[Array]:
-    """``count`` zeroed arrays of ``size`` elements in one allocation, each beginning on a cache line.
-
-    The k-th begins, within a page, ``first + k`` times five lines after the page: arrays that are read and
-    written together then do not compete for the same cache sets.
-    """
-    nbytes = size * dtype.itemsize
-    stride = math.ceil(nbytes / _PAGE) * _PAGE + _STAGGER
-    block = np.zeros(count * stride + first * _STAGGER + _PAGE, dtype=np.uint8)
-    shift = -block.ctypes.data % _PAGE + first * _STAGGER
-    return [block[shift + k * stride : shift + k * stride + nbytes].view(dtype) for k in range(count)]
+from lrcore.arrays import Array, staggered
 
 
 class Views(Mapping[str, Array]):
-    """Named views of one flat array. Assigning to a name copies into its view."""
+    """Named views of one flat array. Assigning to a name, or to ``flat``, copies into the array."""
+
+    __slots__ = ("_flat", "_label", "_views")
 
     def __init__(self, flat: Array, shapes: Mapping[str, tuple[int, ...]], label: str) -> None:
-        self.flat = flat
+        self._flat = flat
         self._label = label
         self._views: dict[str, Array] = {}
         start = 0
@@ -43,6 +25,17 @@ class Views(Mapping[str, Array]):
             stop = start + math.prod(shape)
             self._views[name] = flat[start:stop].reshape(shape)
             start = stop
+
+    @property
+    def flat(self) -> Array:
+        """Everything as one vector. Assigning copies numbers in: one for all, or as many as there are."""
+        return self._flat
+
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        if np.shape(values) not in ((), self._flat.shape):
+            raise ValueError(f"{self._label}.flat must have shape {self._flat.shape}, got {np.shape(values)}")
+        self._flat[...] = values
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -82,11 +75,14 @@ class ParameterBuffer(Views):
     ----------
     params : mapping of str to array, sequence of arrays, or array
         Initial values, any shapes, all float32 or all float64. A sequence is named ``"0"``, ``"1"``, ….
+    memory : writable buffer, optional
+        Where the parameters shall lie, from its first byte on: a memory map, shared memory, a bytearray; at least as
+        long as they are. The initial values are copied into it. The gradients have memory of their own.
 
     Attributes
     ----------
     flat : array of shape (n,)
-        The parameters end to end in C order; begins on a cache line.
+        The parameters end to end in C order; begins on a cache line, but for ``memory``. Assigning copies in.
     grads : mapping of str to array
         Views of the gradients, with ``.flat`` likewise. Zero at first.
 
@@ -95,10 +91,12 @@ class ParameterBuffer(Views):
     TypeError
         A value is not a float32 or float64 NumPy array, or dtypes differ.
     ValueError
-        There are no parameters.
+        There are no parameters, or ``memory`` is too short, read-only or not aligned.
     """
 
-    def __init__(self, params: Mapping[str, Array] | Sequence[Array] | Array) -> None:
+    __slots__ = ("_grads",)
+
+    def __init__(self, params: Mapping[str, Array] | Sequence[Array] | Array, *, memory: Any = None) -> None:
         if isinstance(params, np.ndarray):
             params = [params]
         if not isinstance(params, Mapping):
@@ -125,6 +123,8 @@ class ParameterBuffer(Views):
         shapes = {name: array.shape for name, array in params.items()}
         size = sum(array.size for array in params.values())
         flat, gradients = staggered(2, size, params[first].dtype)
+        if memory is not None:
+            flat = _given(memory, size, params[first].dtype)
         super().__init__(flat, shapes, "params")
         self._grads = Views(gradients, shapes, "params.grads")
         for name, array in params.items():
@@ -151,6 +151,21 @@ class ParameterBuffer(Views):
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name!r}: {array.shape}" for name, array in self.items())
         return f"ParameterBuffer({{{shapes}}}, {self.dtype}, {self.flat.size:,} elements)"
+
+
+def _given(memory: Any, size: int, dtype: np.dtype[Any]) -> Array:
+    """The beginning of the caller's memory as an array."""
+    try:
+        raw = np.frombuffer(memory, np.uint8)
+    except (TypeError, ValueError, BufferError) as error:
+        raise TypeError(f"memory must be a contiguous buffer, got {type(memory).__name__}: {error}") from error
+    if not raw.flags.writeable:
+        raise ValueError("memory must be writable, but is read-only")
+    if raw.size < size * dtype.itemsize:
+        raise ValueError(f"memory must have at least {size * dtype.itemsize} bytes, got {raw.size}")
+    if raw.ctypes.data % dtype.itemsize:
+        raise ValueError(f"memory must be aligned to {dtype.itemsize} bytes, got {raw.ctypes.data:#x}")
+    return raw[: size * dtype.itemsize].view(dtype)
 
 
 def _rebuild(params: dict[str, Array], grads: dict[str, Array]) -> ParameterBuffer:

@@ -8,7 +8,7 @@ an array of one element and no axis, a scalar tensor. Truth values and text are 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -28,8 +28,14 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
 
 
+def listed(names: Iterable[Any], most: int = 12) -> str:
+    """The first few of some names as an error lists them."""
+    quoted = list(map(shown, names))
+    return ", ".join(quoted[:most]) + (f" and {len(quoted) - most} more" if len(quoted) > most else "")
+
+
 def plain(value: Any) -> Any:
-    """The Python number, truth value or text in a NumPy scalar or in an array or tensor without axes; others as they are."""
+    """The Python number, truth value or text in a NumPy scalar, or in an array or tensor without axes."""
     if isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
@@ -101,4 +107,4 @@ def state(value: Any, keys: Mapping[str, Any]) -> None:
         raise TypeError(f"state must be a mapping as state_dict gives, got {type(value).__name__}")
     for key in keys:
         if key not in value:
-            raise ValueError(f"state must have the key {key!r}, got {', '.join(map(repr, value))}")
+            raise ValueError(f"state must have the key {key!r}, got {listed(value)}")

@@ -32,9 +32,10 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from lrcore import checks, hyperparameters
+from lrcore.arrays import Array
 from lrcore.hyperparameters import Number
 from lrcore.minimize import Iteration
-from lrcore.structure import Array, Structure, arrays_of
+from lrcore.structure import Structure, arrays_of
 
 Mode = Literal["min", "max"]
 Metric = Callable[[Iteration], float]

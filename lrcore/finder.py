@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrcore import checks
+from lrcore.arrays import Array
 from lrcore.averages import MovingAverage
 from lrcore.base import Optimizer
 from lrcore.minimize import bind, evaluate
-from lrcore.structure import Array, Structure
+from lrcore.structure import Structure
 
 Function = Callable[[Structure], tuple[Any, Structure]]
 MakesOptimizer = Optimizer | Callable[[Structure], Optimizer]

@@ -17,9 +17,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from lrcore import reference
+from lrcore.arrays import Array
 from lrcore.pool import get_num_threads
 
-Tensors = Sequence[tuple[reference.Array, Sequence[reference.Array], reference.Array | None]]
+Tensors = Sequence[tuple[Array, Sequence[Array], Array | None]]
 
 
 class Sweep(Protocol):
@@ -30,17 +31,20 @@ class Sweep(Protocol):
     """
 
     steps: int
+    chunks: list[int]
 
-    def sum_of_squares(self, grads: Sequence[reference.Array]) -> float | None: ...
+    def block_sums(self, grads: Sequence[Array | None], of: reference.Products = "gg") -> Array | None: ...
+
+    def total(self, grads: Sequence[Array | None], of: reference.Products = "gg") -> float | None: ...
+
+    def totals(self, grads: Sequence[Array | None], of: reference.Products = "gg") -> list[float] | None: ...
 
     def step(
         self,
-        grads: Sequence[reference.Array],
-        coefficients: Sequence[tuple[float, ...]],
-        factor: float,
+        grads: Sequence[Array | None],
+        terms: Sequence[reference.Terms],
+        which: Sequence[int] | None,
         clip_value: float,
-        ema: float,
-        one_minus_ema: float,
         zero_grad: bool,
     ) -> bool: ...
 
@@ -95,6 +99,15 @@ selected = _choose()
 
 same_objects: Callable[[Sequence[object], Sequence[object]], bool] = module(selected).same_objects
 """Whether two sequences hold the same objects in the same order."""
+
+any_none: Callable[[Sequence[object]], bool] = module(selected).any_none
+"""Whether None is among them."""
+
+guard: Callable[[Any], Any] = (
+    (lambda lock: lock) if find_spec("lrcore._guard") is None else import_module("lrcore._guard").Guard
+)
+"""Of a lock, one that has the default floating-point environment inside ``with`` too; without compiled code the lock
+itself: the arithmetic is then that of the environment which the caller has set."""
 
 power: Callable[[float, float], float] = formulas(selected).scalar_power
 """x to the power y with the same bits on every machine, which the C library's is not."""

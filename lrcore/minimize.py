@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrcore import checks
+from lrcore.arrays import Array
 from lrcore.base import Optimizer
 from lrcore.buffer import ParameterBuffer
-from lrcore.structure import Array, Structure, arrays_of
+from lrcore.structure import Structure, arrays_of
 
 Ended = Literal["completed", "stopped", "diverged", "oscillated"]
 

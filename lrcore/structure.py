@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
-from numpy.typing import NDArray
 
+from lrcore import checks
+from lrcore.arrays import Array
 from lrcore.buffer import ParameterBuffer, Views
 from lrcore.kernels import same_objects
 
-Array = NDArray[Any]
 Structure = Any  # of parameters or of gradients: array, sequence, mapping, ParameterBuffer, or groups of these
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One parameter array. ``path`` is how to reach it: ``params + path``, and ``grads + path`` its gradient."""
+    """One parameter array. ``path`` is how to reach it within its group."""
 
     name: str
     path: str
@@ -50,6 +50,14 @@ class Leaf:
         if g.shape != self.array.shape:
             raise ValueError(f"{label} has shape {g.shape}, its parameter {self.array.shape}")
 
+    def as_array(self, label: str, g: Any) -> Any:
+        """The gradient of a parameter without axes as an array: NumPy's arithmetic on such arrays gives numbers."""
+        if self.array.ndim or g is None or isinstance(g, np.ndarray):
+            return g
+        if isinstance(g, np.generic):
+            return np.asarray(g)
+        return np.array(checks.number(label, g), self.array.dtype)
+
 
 def check_array(label: str, array: Any) -> None:
     """Raise unless ``array`` is a C-contiguous, aligned float32 or float64 array of native byte order."""
@@ -64,26 +72,40 @@ def check_array(label: str, array: Any) -> None:
 
 
 class Parameters:
-    """Parameters of one group, as the caller structured them, and the gradients that go with them."""
+    """Parameters of one group, as the caller structured them, and the gradients that go with them.
+
+    ``prefix`` is the place of the group in brackets, or empty where there are no groups. ``names`` are unique in the
+    optimizer, and so not always those of the leaves.
+    """
 
     def __init__(self, structure: Structure, prefix: str = "") -> None:
         self.structure = structure
+        self.prefix = prefix
         self.is_buffer = isinstance(structure, ParameterBuffer)
-        self.leaves = list(_leaves(structure, prefix))
+        self.leaves = list(_leaves(structure, self.where))
         self._arrays = [leaf.array for leaf in self.leaves]
         self.names = [leaf.name for leaf in self.leaves]
-        self._prefix = prefix
         for leaf in self.leaves:
-            leaf.check_parameter("params" + leaf.path)
+            leaf.check_parameter(self.label(leaf))
+        self._has_numbers = any(array.ndim == 0 for array in self._arrays)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy's leaves must be those of the copied structure: views of a buffer, above all.
         self.check_same()
-        return _restore, (self.structure, self._prefix, self.names)
+        return _restore, (self.structure, self.prefix, self.names)
+
+    @property
+    def where(self) -> str:
+        """What errors call the parameters of this group."""
+        return f'params{self.prefix}["params"]' if self.prefix else "params"
+
+    def label(self, leaf: Leaf) -> str:
+        """What errors call a parameter."""
+        return self.where + leaf.path
 
     def tensors(self, by_name: bool) -> list[Array]:
-        """The arrays that a step sweeps: a buffer is one, unless its gradients came by name."""
-        return [self.structure.flat] if self.is_buffer and not by_name else [leaf.array for leaf in self.leaves]
+        """The arrays that a step sweeps: a buffer is one, unless it is swept by name."""
+        return [self.structure.flat] if self.is_buffer and not by_name else list(self._arrays)
 
     def split(self, arrays: Sequence[Array]) -> Mapping[str, Array]:
         """Each parameter's name with its part of ``arrays``, which are shaped as ``tensors(False)``."""
@@ -119,24 +141,38 @@ class Parameters:
                 same = False
             if not same:
                 raise ValueError(
-                    f"params{leaf.path} must stay the array that the optimizer was made for, but was replaced; "
+                    f"{self.label(leaf)} must stay the array that the optimizer was made for, but was replaced; "
                     "change it in place"
                 )
         if len(now) != len(self._arrays):
-            raise ValueError(f"params{self._prefix} must keep its {len(self._arrays)} arrays, got {len(now)}")
+            raise ValueError(f"params{self.prefix} must keep its {len(self._arrays)} arrays, got {len(now)}")
 
-    def gather(self, grads: Structure, by_name: bool) -> Sequence[Any]:
-        """The gradients in the order of ``tensors(by_name)``, not yet checked one by one."""
+    def gather(self, grads: Structure, by_name: bool, one_of_groups: bool = False) -> Sequence[Any]:
+        """The gradients in the order of ``tensors(by_name)``, not yet checked one by one; None where one rests."""
+        gathered = self._gather(grads, by_name, one_of_groups)
+        if self._has_numbers and (by_name or not self.is_buffer):
+            return [leaf.as_array(self._gradient(leaf), g) for leaf, g in zip(self.leaves, gathered, strict=True)]
+        return gathered
+
+    def _gradient(self, leaf: Leaf) -> str:
+        return f"grads{self.prefix}{leaf.path}"
+
+    def _gather(self, grads: Structure, by_name: bool, one_of_groups: bool) -> Sequence[Any]:
         structure = self.structure
+        where = "grads" + self.prefix
         if self.is_buffer:
             beside = structure.grads
-            if grads is None:
-                grads = beside
-            if not by_name:
-                return (beside.flat if grads is beside else grads,)
-        where = "grads" + self._prefix
-        if grads is None:
-            raise TypeError(f"{where} must be given: only a ParameterBuffer brings its gradients along")
+            if grads is None or grads is beside:
+                return list(beside.values()) if by_name else (beside.flat,)
+            if not isinstance(grads, Mapping):
+                if not by_name:
+                    return (grads,)
+                self._flat().check_gradient(where, grads, writable=False)
+                return list(Views(grads, {leaf.name: leaf.array.shape for leaf in self.leaves}, where).values())
+        elif grads is None:
+            if not one_of_groups:
+                raise TypeError(f"{where} must be given: only a ParameterBuffer brings its gradients along")
+            return [None] * len(self.leaves)
         if isinstance(structure, np.ndarray):
             return (grads,)
         self.check_same()
@@ -152,18 +188,19 @@ class Parameters:
             raise ValueError(f"{where} must have as many arrays as params, {len(self.leaves)}, got {len(grads)}")
         return tuple(grads)  # the caller's list may change during the step
 
+    def _flat(self) -> Leaf:
+        flat = self.structure.flat
+        return Leaf("", ".flat", flat, byte_bounds(flat))
+
     def check_gradients(self, grads: Sequence[Any], by_name: bool, writable: bool) -> list[tuple[str, Array]]:
-        """Raise what is wrong with gathered gradients, one by one; return them labelled."""
-        leaves = self.leaves
-        if self.is_buffer and not by_name:
-            flat = self.structure.flat
-            leaves = [Leaf("", ".flat", flat, byte_bounds(flat))]
+        """Raise what is wrong with gathered gradients, one by one; return those that do not rest, labelled."""
+        leaves = self.leaves if by_name or not self.is_buffer else [self._flat()]
         labelled = []
         for leaf, g in zip(leaves, grads, strict=True):
-            label = "grads" + leaf.path.replace('["params"]', "", 1)
-            leaf.check_parameter("params" + leaf.path)
-            leaf.check_gradient(label, g, writable)
-            labelled.append((label, g))
+            leaf.check_parameter(self.label(leaf))
+            if g is not None:
+                leaf.check_gradient(self._gradient(leaf), g, writable)
+                labelled.append((self._gradient(leaf), g))
         return labelled
 
 
@@ -181,22 +218,21 @@ def _difference(where: str, structure: Mapping[str, Any], grads: Mapping[str, An
     return f"{where} must have the keys of params, but " + " and ".join(parts)
 
 
-def _leaves(structure: Structure, prefix: str) -> Iterator[Leaf]:
-    """Walk one group's parameters. ``prefix`` is the group's index in brackets, or empty."""
-    path = f'{prefix}["params"]' if prefix else ""
+def _leaves(structure: Structure, where: str) -> Iterator[Leaf]:
+    """Walk one group's parameters, which errors call ``where``."""
     if isinstance(structure, np.ndarray):
-        yield _leaf("0", path, structure)
+        yield _leaf("0", "", structure)
     elif isinstance(structure, Mapping):
         for name, array in structure.items():
             if not isinstance(name, str):
-                raise TypeError(f"names in params{path} must be str, got {name!r}")
-            yield _leaf(name, f'{path}["{name}"]', array)
+                raise TypeError(f"names in {where} must be str, got {name!r}")
+            yield _leaf(name, f'["{name}"]', array)
     elif isinstance(structure, (list, tuple)):
         for k, array in enumerate(structure):
-            yield _leaf(str(k), f"{path}[{k}]", array)
+            yield _leaf(str(k), f"[{k}]", array)
     else:
         raise TypeError(
-            f"params{path} must be an array, a list, tuple or mapping of arrays, or a ParameterBuffer, "
+            f"{where} must be an array, a list, tuple or mapping of arrays, or a ParameterBuffer, "
             f"got {type(structure).__name__}"
         )
 
@@ -212,23 +248,26 @@ def is_groups(params: Structure) -> bool:
 
 def split_groups(params: Structure) -> list[tuple[Parameters, dict[str, Any]]]:
     """Each group's parameters and its own hyperparameters."""
-    groups: list[tuple[Parameters, dict[str, Any]]] = []
-    if not is_groups(params):
-        groups.append((Parameters(params), {}))
+    if is_groups(params):
+        groups = [split_group(group, k) for k, group in enumerate(params)]
     else:
-        for k, group in enumerate(params):
-            if not isinstance(group, Mapping):
-                raise TypeError(f"params[{k}] must be a group like the others, got {type(group).__name__}")
-            if "params" not in group:
-                raise ValueError(f'params[{k}] must have the key "params", got {", ".join(map(repr, group))}')
-            own = {key: value for key, value in group.items() if key != "params"}
-            groups.append((Parameters(group["params"], f"[{k}]"), own))
-    _number(groups)
-    leaves = [leaf for parameters, _ in groups for leaf in parameters.leaves]
-    if not leaves:
+        groups = [(Parameters(params), {})]
+    parameters = [parameters for parameters, _ in groups]
+    number(parameters)
+    if not any(group.leaves for group in parameters):
         raise ValueError("params must hold at least one array, got none")
-    check_overlap([("params" + leaf.path, leaf.array) for leaf in leaves])
+    check_apart(parameters)
     return groups
+
+
+def split_group(group: Any, k: int) -> tuple[Parameters, dict[str, Any]]:
+    """The parameters of the group in place k, and its own hyperparameters."""
+    if not isinstance(group, Mapping):
+        raise TypeError(f"params[{k}] must be a group like the others, got {type(group).__name__}")
+    if "params" not in group:
+        raise ValueError(f'params[{k}] must have the key "params", got {", ".join(map(repr, group))}')
+    own = {key: value for key, value in group.items() if key != "params"}
+    return Parameters(group["params"], f"[{k}]"), own
 
 
 def arrays_of(params: Structure) -> list[Array]:
@@ -236,13 +275,16 @@ def arrays_of(params: Structure) -> list[Array]:
     return [array for parameters, _ in split_groups(params) for array in parameters.tensors(by_name=False)]
 
 
-def gather(groups: Sequence[Parameters], grads: Structure, grouped: bool) -> tuple[Sequence[Any], bool]:
-    """Gradients of all groups in sweep order, not yet checked one by one, and whether those of buffers came by name."""
+def gather(groups: Sequence[Parameters], grads: Structure, grouped: bool, by_name: bool) -> tuple[Sequence[Any], bool]:
+    """Gradients of all groups in sweep order, not yet checked one by one, and whether buffers are swept by name: as
+    they must be with ``by_name``, or where their gradients came so."""
     if not grouped:
         group = groups[0]
-        by_name = group.is_buffer and grads is not None and group.come_by_name(grads)
+        by_name = by_name or (grads is not None and group.come_by_name(grads))
         return group.gather(grads, by_name), by_name
     if grads is None:
+        if not all(group.is_buffer for group in groups):
+            raise TypeError("grads must be given: only a ParameterBuffer brings its gradients along")
         grads = [None] * len(groups)
     if not isinstance(grads, (list, tuple)):
         raise TypeError(f"grads must be a list with one entry per group, got {type(grads).__name__}")
@@ -252,8 +294,13 @@ def gather(groups: Sequence[Parameters], grads: Structure, grouped: bool) -> tup
         entry["params"] if isinstance(entry, Mapping) and set(entry) == {"params"} != set(group.names) else entry
         for group, entry in zip(groups, grads, strict=True)
     ]
-    by_name = any(group.come_by_name(entry) for group, entry in zip(groups, entries, strict=True))
-    return [g for group, entry in zip(groups, entries, strict=True) for g in group.gather(entry, by_name)], by_name
+    by_name = by_name or any(group.come_by_name(entry) for group, entry in zip(groups, entries, strict=True))
+    gathered = [
+        g
+        for group, entry in zip(groups, entries, strict=True)
+        for g in group.gather(entry, by_name, one_of_groups=True)
+    ]
+    return gathered, by_name
 
 
 def explain(
@@ -269,29 +316,58 @@ def explain(
     if writable:
         check_overlap(labelled)
     extents = sorted(
-        (*byte_bounds(leaf.array), leaf.path) for group in groups for leaf in group.leaves if leaf.array.size
+        (*byte_bounds(leaf.array), group.label(leaf)) for group in groups for leaf in group.leaves if leaf.array.size
     )
     for label, g in labelled:
         start, stop = byte_bounds(g)
         k = bisect_right(extents, start, key=lambda extent: extent[1])  # the first that ends after g begins
         if g.size and k < len(extents) and extents[k][0] < stop:
-            raise ValueError(f"{label} must not overlap params{extents[k][2]} in memory")
+            raise ValueError(f"{label} must not overlap {extents[k][2]} in memory")
     return labelled
 
 
-def _number(groups: Sequence[tuple[Parameters, dict[str, Any]]]) -> None:
-    """Make names unique over groups: arrays without a name of their own are counted through all groups."""
+def number(groups: Sequence[Parameters]) -> None:
+    """Make names unique over groups: arrays without a name of their own are counted through all groups.
+
+    Raises before any name is changed.
+    """
     taken: dict[str, str] = {}
+    names: list[list[str]] = []
     count = 0
-    for parameters, _ in groups:
+    for parameters in groups:
         named = isinstance(parameters.structure, Mapping)
-        for k, leaf in enumerate(parameters.leaves):
+        mine = []
+        for leaf in parameters.leaves:
             name = leaf.name if named else str(count)
             count += 1
             if name in taken:
-                raise ValueError(f"names in params must differ, got {name!r} at {taken[name]} and {leaf.path}")
-            taken[name] = leaf.path
-            parameters.names[k] = name
+                raise ValueError(
+                    f"names in params must differ, got {name!r} at {taken[name]} and {parameters.label(leaf)}"
+                )
+            taken[name] = parameters.label(leaf)
+            mine.append(name)
+        names.append(mine)
+    for parameters, mine in zip(groups, names, strict=True):
+        parameters.names = mine
+
+
+def place(groups: Sequence[Parameters]) -> None:
+    """Have these as the groups of an optimizer, in this order; raises, having changed nothing, if they cannot be."""
+    before = [group.prefix for group in groups]
+    try:
+        for k, group in enumerate(groups):
+            group.prefix = f"[{k}]"
+        check_apart(groups)
+        number(groups)
+    except BaseException:
+        for group, prefix in zip(groups, before, strict=True):
+            group.prefix = prefix
+        raise
+
+
+def check_apart(groups: Sequence[Parameters]) -> None:
+    """Raise if two parameters share memory."""
+    check_overlap([(group.label(leaf), leaf.array) for group in groups for leaf in group.leaves])
 
 
 def check_overlap(arrays: Sequence[tuple[str, Array]]) -> None:

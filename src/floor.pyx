@@ -12,7 +12,7 @@ from cython cimport floating
 
 import numpy as np
 
-from lrcore.buffer import staggered
+from lrcore.arrays import staggered
 
 cnp.import_array()
 

@@ -11,13 +11,21 @@ cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport INFINITY
 from libc.stdlib cimport qsort
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import numpy as np
+
+from lrcore import reference
 
 cnp.import_array()
 
 include "streams.pxi"
+
+cdef extern from "environment.h":
+    ctypedef struct environment_t:
+        pass
+    environment_t environment_enter() nogil
+    void environment_leave(environment_t) nogil
 
 cdef extern from *:
     const char* LRCORE_COMPILER
@@ -26,56 +34,80 @@ cdef extern from *:
 ctypedef void (*SingleRule)(float*, const float*, float**, const float*, Py_ssize_t) noexcept nogil
 ctypedef void (*DoubleRule)(double*, const double*, double**, const double*, Py_ssize_t) noexcept nogil
 
-cdef struct Rule:
-    SingleRule single
-    DoubleRule double
+cdef enum:
+    MAX_STATES = 6
+    MAX_COEFFICIENTS = 24
+    HEAD = 5  # terms before the coefficients of the rule, as in lrcore/reference/sweep.py
 
-cdef Rule[32] rules
-cdef list rule_names = []
+
+cdef class Rule:
+    """A compiled rule, and how many states and coefficients its twin in the reference takes."""
+
+    cdef SingleRule single
+    cdef DoubleRule double
+    cdef Py_ssize_t n_states
+    cdef Py_ssize_t n_coefficients
+
+
+cdef dict rules = {}
 
 
 cdef add_rule(str name, SingleRule single, DoubleRule double):
-    rules[len(rule_names)] = Rule(single, double)
-    rule_names.append(name)
+    if name in rules or name not in reference.RULES:
+        raise ImportError(f"rule {name} must be compiled once and have a twin in lrcore.reference")
+    cdef Rule rule = Rule()
+    rule.single, rule.double = single, double
+    rule.n_states, rule.n_coefficients = len(reference.state_names(name)), len(reference.coefficient_names(name))
+    if rule.n_states > MAX_STATES:
+        raise ImportError(f"rule {name} must have at most {MAX_STATES} states, got {rule.n_states}")
+    if rule.n_coefficients > MAX_COEFFICIENTS:
+        raise ImportError(f"rule {name} must have at most {MAX_COEFFICIENTS} coefficients, got {rule.n_coefficients}")
+    rules[name] = rule
 
 
-include "rules.pxi"
+include "rules/functions.pxi"
+include "rules/sgd.pxi"
+include "rules/adaptive.pxi"
+include "rules/adam.pxi"
+include "spans.pxi"
+include "sums.pxi"
 
-RULES = tuple(rule_names)
+RULES = tuple(rules)
 COMPILER = LRCORE_COMPILER.decode()
 FLAGS = LRCORE_FLAGS.decode()
 
 cdef tuple NOT_PLAIN = (np.ma.MaskedArray, np.matrix)  # arrays in which an operation means something else
 
-cdef enum:
-    LANES = 32    # partial sums of a chunk's squares, as there: enough to hide the latency of adding
-    MAX_STATES = 4
-    MAX_COEFFICIENTS = 16
+cdef enum Products:
+    GG  # squares of the gradient
+    GT  # gradient times parameter
+    TT  # squares of the parameter
 
-cdef struct Spans:
-    double factor      # multiplies the gradient
-    double clip_value  # bounds its elements; inf for none
+cdef struct Terms:
+    Py_ssize_t n  # that were given
+    double factor  # multiplies the gradient
+    double l2
     double ema
     double one_minus_ema
-    bint zero_grad
-
-cdef struct Group:
-    Rule rule
-    Py_ssize_t n_states
-    double l2
+    bint begins  # whether the average is first made the parameters before the rule
     double[MAX_COEFFICIENTS] double
     float[MAX_COEFFICIENTS] single
 
 cdef struct Tensor:
     char* theta
-    const char* g
+    const char* g  # NULL while it rests
     char* states[MAX_STATES]
     char* average  # NULL without moving average
+    SingleRule single
+    DoubleRule double
+    Py_ssize_t n_states
+    Py_ssize_t n_terms
     Py_ssize_t size
     Py_ssize_t nbytes
     Py_ssize_t first_chunk  # its chunks, numbered through all tensors
     Py_ssize_t last_chunk   # one past
     Py_ssize_t group
+    Py_ssize_t terms  # which
     int type_num
 
 cdef struct Extent:
@@ -83,77 +115,53 @@ cdef struct Extent:
     char* stop
 
 cdef struct Plan:
-    Group* groups
     Tensor* tensors
-    double* sums  # of squares, one per chunk
-    Spans spans
+    Terms* terms
+    double* sums  # one per chunk
+    Products products  # that are summed
+    double clip_value  # bounds the elements of gradients; inf for none
+    bint zero_grad
     Py_ssize_t n_groups
     Py_ssize_t n_tensors
     Py_ssize_t n_chunks
     Py_ssize_t nbytes  # that a step reads and writes
 
 
-cdef inline floating clamp(floating x, floating bound) noexcept nogil:
-    x = bound if x > bound else x
-    return -bound if x < -bound else x
-
-
-cdef inline void step_block(Group* group, Tensor* tensor, Spans* spans, Py_ssize_t start, Py_ssize_t n, bint large,
-                            floating* prepared, const floating* coefficients) noexcept nogil:
+cdef inline void step_block(Tensor* tensor, Terms* terms, double clip_value, bint zero_grad, Py_ssize_t start,
+                            Py_ssize_t n, bint large, floating* prepared, const floating* coefficients) noexcept nogil:
     """Run the spans on elements ``start`` to ``start + n`` of a tensor, fetching those to come if the step is large."""
     cdef floating* theta = <floating*> tensor.theta + start
     cdef const floating* g = <const floating*> tensor.g + start
     cdef floating* states[MAX_STATES]
-    cdef floating* average
-    cdef floating factor = <floating> spans.factor, bound = <floating> spans.clip_value, l2 = <floating> group.l2
-    cdef floating ema = <floating> spans.ema, one_minus_ema = <floating> spans.one_minus_ema
+    cdef floating* average = NULL
     cdef Py_ssize_t i
-    for i in range(group.n_states):
+    for i in range(tensor.n_states):
         states[i] = <floating*> tensor.states[i] + start
+    if tensor.average:
+        average = <floating*> tensor.average + start
     if large:
         fetch(theta, n * sizeof(floating))
         fetch(g, n * sizeof(floating))
-        for i in range(group.n_states):
+        for i in range(tensor.n_states):
             fetch(states[i], n * sizeof(floating))
-        if tensor.average:
-            fetch(<floating*> tensor.average + start, n * sizeof(floating))
-    if group.l2 != 0:
-        for i in range(n):
-            prepared[i] = clamp(factor * g[i], bound) + l2 * theta[i]
+        if average:
+            fetch(average, n * sizeof(floating))
+    if average and terms.begins:
+        memcpy(average, theta, n * sizeof(floating))
+    if terms.l2 != 0:
+        penalize(prepared, g, theta, <floating> terms.factor, <floating> clip_value, <floating> terms.l2, n)
         g = prepared
-    elif spans.factor != 1 or spans.clip_value != INFINITY:
-        for i in range(n):
-            prepared[i] = clamp(factor * g[i], bound)
+    elif terms.factor != 1 or clip_value != INFINITY:
+        scale(prepared, g, <floating> terms.factor, <floating> clip_value, n)
         g = prepared
     if floating is float:
-        group.rule.single(theta, g, states, coefficients, n)
+        tensor.single(theta, g, states, coefficients, n)
     else:
-        group.rule.double(theta, g, states, coefficients, n)
-    if tensor.average:
-        average = <floating*> tensor.average + start
-        for i in range(n):
-            average[i] = ema * average[i] + one_minus_ema * theta[i]
-    if spans.zero_grad:
+        tensor.double(theta, g, states, coefficients, n)
+    if average:
+        move(average, theta, <floating> terms.ema, <floating> terms.one_minus_ema, n)
+    if zero_grad:
         memset(<floating*> tensor.g + start, 0, n * sizeof(floating))
-
-
-cdef inline double sum_of_squares(const floating* g, Py_ssize_t n) noexcept nogil:
-    """Sum of squares of a chunk in double precision, in an order that no vector width changes."""
-    cdef double[LANES] sums
-    cdef double total = 0
-    cdef Py_ssize_t j
-    for j in range(LANES):
-        sums[j] = 0
-    for _ in range(n // LANES):
-        fetch(g, LANES * sizeof(floating))
-        for j in range(LANES):
-            sums[j] += <double> g[j] * <double> g[j]
-        g += LANES
-    for j in range(n % LANES):
-        sums[j] += <double> g[j] * <double> g[j]
-    for j in range(LANES):
-        total += sums[j]
-    return total
 
 
 cdef Tensor* tensor_of(Plan* plan, Py_ssize_t chunk) noexcept nogil:
@@ -168,8 +176,13 @@ cdef Tensor* tensor_of(Plan* plan, Py_ssize_t chunk) noexcept nogil:
     return &plan.tensors[low]
 
 
+cdef inline double sum_of(Tensor* tensor, Products products, Py_ssize_t start, Py_ssize_t n,
+                          const floating* theta, const floating* g) noexcept nogil:
+    return dot((theta if products == TT else g) + start, (g if products == GG else theta) + start, n)
+
+
 cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
-    """Sum the squares of chunks ``begin`` to ``end``."""
+    """Sum the products of chunks ``begin`` to ``end``."""
     cdef Plan* plan = <Plan*> context
     cdef Tensor* tensor = tensor_of(plan, begin)
     cdef Py_ssize_t chunk, start, n
@@ -178,17 +191,21 @@ cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept n
             tensor += 1
         start = (chunk - tensor.first_chunk) * CHUNK
         n = min(<Py_ssize_t> CHUNK, tensor.size - start)
-        if tensor.type_num == cnp.NPY_DOUBLE:
-            plan.sums[chunk] = sum_of_squares(<const double*> tensor.g + start, n)
+        if not tensor.g:
+            plan.sums[chunk] = 0
+        elif tensor.type_num == cnp.NPY_DOUBLE:
+            plan.sums[chunk] = sum_of[double](
+                tensor, plan.products, start, n, <const double*> tensor.theta, <const double*> tensor.g)
         else:
-            plan.sums[chunk] = sum_of_squares(<const float*> tensor.g + start, n)
+            plan.sums[chunk] = sum_of[float](
+                tensor, plan.products, start, n, <const float*> tensor.theta, <const float*> tensor.g)
 
 
 cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
     """Step chunks ``begin`` to ``end``."""
     cdef Plan* plan = <Plan*> context
     cdef Tensor* tensor = tensor_of(plan, begin)
-    cdef Group* group
+    cdef Terms* terms
     cdef Py_ssize_t chunk, start, stop, n
     cdef bint large = plan.nbytes >= LARGE
     cdef Py_ssize_t most = BLOCK if large else CHUNK
@@ -197,15 +214,19 @@ cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept 
     for chunk in range(begin, end):
         while chunk >= tensor.last_chunk:
             tensor += 1
-        group = &plan.groups[tensor.group]
+        if not tensor.g:
+            continue
+        terms = &plan.terms[tensor.terms]
         start = (chunk - tensor.first_chunk) * CHUNK
         stop = min(start + CHUNK, tensor.size)
         while start < stop:
             n = min(most, stop - start)
             if tensor.type_num == cnp.NPY_DOUBLE:
-                step_block[double](group, tensor, &plan.spans, start, n, large, double, group.double)
+                step_block[double](
+                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, large, double, terms.double)
             else:
-                step_block[float](group, tensor, &plan.spans, start, n, large, single, group.single)
+                step_block[float](
+                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, large, single, terms.single)
             start += n
 
 
@@ -222,13 +243,15 @@ cdef void* allocate(Py_ssize_t n, size_t size) except NULL:
     return memory
 
 
-cdef char* address(array, bint double) except? NULL:
-    """Address of a writable C-contiguous array of the given precision, which the memoryview checks."""
+cdef char* address(array, theta) except? NULL:
+    """Address of a writable C-contiguous array of theta's size and precision, which the memoryview checks."""
     cdef float[::1] single_view
     cdef double[::1] double_view
+    if array.size != theta.size:
+        raise ValueError(f"state must have the size of its parameter, {theta.size}, got {array.size}")
     if array.size == 0:
         return <char*> cnp.PyArray_DATA(array)
-    if double:
+    if theta.dtype == np.float64:
         double_view = array.reshape(-1)
         return <char*> &double_view[0]
     single_view = array.reshape(-1)
@@ -246,6 +269,14 @@ def same_objects(one, other):
     return True
 
 
+def any_none(items):
+    """Whether None is among them."""
+    for item in items:
+        if item is None:
+            return True
+    return False
+
+
 cdef class Sweep:
     """One step over all tensors of a model; same methods as :class:`lrcore.reference.Sweep`.
 
@@ -256,42 +287,52 @@ cdef class Sweep:
     cdef Extent* extents  # of the parameters that are not empty, by address
     cdef Extent* gradient_extents
     cdef Py_ssize_t n_extents
+    cdef Py_ssize_t n_sets  # of terms, at most
     cdef readonly Py_ssize_t steps
+    cdef readonly list chunks
     cdef list parameters
     cdef object owned  # keeps every array alive
 
     def __cinit__(self, groups):
         cdef Py_ssize_t k = 0, j, i
         cdef Tensor* tensor
-        cdef Group* group
+        cdef Rule rule
         self.plan.n_groups = len(groups)
-        self.plan.n_tensors = sum(len(tensors) for _, tensors in groups)
-        self.plan.groups = <Group*> allocate(self.plan.n_groups, sizeof(Group))
+        self.plan.n_tensors = sum([len(tensors) for _, tensors in groups])
+        self.n_sets = max(self.plan.n_groups, self.plan.n_tensors)
         self.plan.tensors = <Tensor*> allocate(self.plan.n_tensors, sizeof(Tensor))
+        self.plan.terms = <Terms*> allocate(self.n_sets, sizeof(Terms))
         self.extents = <Extent*> allocate(self.plan.n_tensors, sizeof(Extent))
         self.gradient_extents = <Extent*> allocate(self.plan.n_tensors, sizeof(Extent))
         self.parameters = []
-        self.owned = groups
-        for j, (rule, tensors) in enumerate(groups):
-            group = &self.plan.groups[j]
-            group.rule = rules[rule_names.index(rule)]
+        self.chunks = [0]
+        self.owned = [(rule_name, [(theta, list(states), average) for theta, states, average in tensors])
+                      for rule_name, tensors in groups]
+        for j, (rule_name, tensors) in enumerate(self.owned):
+            if rule_name not in rules:
+                raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule_name!r}")
+            rule = rules[rule_name]
             for theta, states, average in tensors:
+                if len(states) != rule.n_states:
+                    raise ValueError(f"rule {rule_name} must have {rule.n_states} states, got {len(states)}")
                 tensor = &self.plan.tensors[k]
-                tensor.group = j
+                tensor.group = tensor.terms = j
+                tensor.single, tensor.double = rule.single, rule.double
+                tensor.n_states, tensor.n_terms = rule.n_states, HEAD + rule.n_coefficients
                 tensor.type_num = cnp.PyArray_TYPE(theta)
-                tensor.theta = address(theta, tensor.type_num == cnp.NPY_DOUBLE)
+                tensor.theta = address(theta, theta)
                 tensor.size = theta.size
                 tensor.nbytes = theta.nbytes
                 tensor.first_chunk = self.plan.n_chunks
                 self.plan.n_chunks += (tensor.size + CHUNK - 1) // CHUNK
                 tensor.last_chunk = self.plan.n_chunks
-                group.n_states = len(states)
                 for i, state in enumerate(states):
-                    tensor.states[i] = address(state, tensor.type_num == cnp.NPY_DOUBLE)
+                    tensor.states[i] = address(state, theta)
                 if average is not None:
-                    tensor.average = address(average, tensor.type_num == cnp.NPY_DOUBLE)
+                    tensor.average = address(average, theta)
                 self.plan.nbytes += tensor.nbytes * (3 + 2 * (len(states) + (average is not None)))
                 self.parameters.append(theta)
+                self.chunks.append(self.plan.n_chunks)
                 if tensor.nbytes:
                     self.extents[self.n_extents] = Extent(tensor.theta, tensor.theta + tensor.nbytes)
                     self.n_extents += 1
@@ -300,8 +341,8 @@ cdef class Sweep:
         qsort(self.extents, self.n_extents, sizeof(Extent), by_start)
 
     def __dealloc__(self):
-        PyMem_Free(self.plan.groups)
         PyMem_Free(self.plan.tensors)
+        PyMem_Free(self.plan.terms)
         PyMem_Free(self.extents)
         PyMem_Free(self.gradient_extents)
         PyMem_Free(self.plan.sums)
@@ -328,12 +369,15 @@ cdef class Sweep:
             return False
         for k in range(self.plan.n_tensors):
             item = grads[k]
+            tensor = &self.plan.tensors[k]
+            if item is None:
+                tensor.g = NULL
+                continue
             if not cnp.PyArray_CheckExact(item) and (
                     not isinstance(item, cnp.ndarray) or isinstance(item, NOT_PLAIN)):
                 return False
             g = <cnp.ndarray> item
             theta = <cnp.ndarray> self.parameters[k]
-            tensor = &self.plan.tensors[k]
             ndim = cnp.PyArray_NDIM(theta)
             if (cnp.PyArray_TYPE(g) != tensor.type_num or cnp.PyArray_NDIM(g) != ndim
                     or not cnp.PyArray_ISCARRAY_RO(g) or not cnp.PyArray_ISWRITEABLE(theta)
@@ -362,41 +406,99 @@ cdef class Sweep:
                     return False
         return True
 
-    def sum_of_squares(self, grads):
-        """Sum of the squares of all gradients in double precision, the same on every build.
+    cdef bint take_terms(self, terms, which) except False:
+        """Note the terms of every tensor; raises, before any is in use, if there are not those that rules ask for."""
+        cdef Py_ssize_t k, j, i, n = len(terms), taken
+        cdef tuple values
+        cdef Terms* into
+        if n > self.n_sets or which is None and n != self.plan.n_groups:
+            raise ValueError(f"terms must be {self.plan.n_groups} tuples, one a group, got {n}")
+        if which is not None and len(which) != self.plan.n_tensors:
+            raise ValueError(f"which must have {self.plan.n_tensors} entries, got {len(which)}")
+        for j in range(n):
+            values = terms[j]
+            if not HEAD <= len(values) <= HEAD + MAX_COEFFICIENTS:
+                raise ValueError(f"terms[{j}] must have {HEAD} to {HEAD + MAX_COEFFICIENTS} entries, got {len(values)}")
+            into = &self.plan.terms[j]
+            into.n = len(values)
+            into.factor, into.l2, into.ema, into.one_minus_ema = values[0], values[1], values[2], values[3]
+            into.begins = values[4]
+            for i in range(HEAD, into.n):
+                into.double[i - HEAD] = values[i]
+                into.single[i - HEAD] = <float> into.double[i - HEAD]
+        for k in range(self.plan.n_tensors):
+            if not self.plan.tensors[k].g:
+                continue
+            taken = self.plan.tensors[k].group if which is None else which[k]
+            if not 0 <= taken < n:
+                raise ValueError(f"which[{k}] must be in 0 to {n - 1}, got {taken}")
+            if self.plan.terms[taken].n != self.plan.tensors[k].n_terms:
+                raise ValueError(
+                    f"terms[{taken}] must have {self.plan.tensors[k].n_terms} entries, got {self.plan.terms[taken].n}")
+            if self.plan.tensors[k].terms != taken:
+                self.plan.tensors[k].terms = taken
+        return True
 
-        Returns None if a gradient is not what its parameter asks for.
-        """
+    cdef bint form_sums(self, grads, str of) except -1:
+        """Form the sums of every chunk; False if a gradient is not what its parameter asks for."""
+        if of not in ("gg", "gt", "tt"):
+            raise ValueError(f"of must be 'gg', 'gt' or 'tt', got {of!r}")
+        if not self.take_gradients(grads, False):
+            return False
+        self.plan.products = GG if of == "gg" else GT if of == "gt" else TT
+        share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4)
+        return True
+
+    cdef double added(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        """The sums of some chunks, added in order."""
         cdef double total = 0
         cdef Py_ssize_t chunk
-        if not self.take_gradients(grads, False):
-            return None
-        share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4)
-        with nogil:
-            for chunk in range(self.plan.n_chunks):
-                total += self.plan.sums[chunk]
+        for chunk in range(first, last):
+            total += self.plan.sums[chunk]
         return total
 
-    def step(self, grads, coefficients, double factor, double clip_value, double ema, double one_minus_ema,
-             bint zero_grad):
-        """Apply each group's rule and the spans around it, as :meth:`lrcore.reference.Sweep.step` does.
+    def block_sums(self, grads, of="gg"):
+        """The sums of each chunk, in a new array; None if a gradient is not what its parameter asks for."""
+        if not self.form_sums(grads, of):
+            return None
+        sums = np.empty(self.plan.n_chunks)
+        if self.plan.n_chunks:
+            memcpy(cnp.PyArray_DATA(sums), self.plan.sums, self.plan.n_chunks * sizeof(double))
+        return sums
+
+    def total(self, grads, of="gg"):
+        """The sum over all chunks, the same on every build; None if a gradient is not what its parameter asks for."""
+        cdef environment_t environment
+        if not self.form_sums(grads, of):
+            return None
+        environment = environment_enter()
+        cdef double total = self.added(0, self.plan.n_chunks)
+        environment_leave(environment)
+        return total
+
+    def totals(self, grads, of="gg"):
+        """The sum of each tensor; None if a gradient is not what its parameter asks for."""
+        cdef environment_t environment
+        cdef Py_ssize_t k
+        if not self.form_sums(grads, of):
+            return None
+        found = []
+        environment = environment_enter()
+        for k in range(self.plan.n_tensors):
+            found.append(self.added(self.plan.tensors[k].first_chunk, self.plan.tensors[k].last_chunk))
+        environment_leave(environment)
+        return found
+
+    def step(self, grads, terms, which, double clip_value, bint zero_grad):
+        """Apply each tensor's rule and the spans around it, as :meth:`lrcore.reference.Sweep.step` does.
 
         Returns False, having changed nothing, if a gradient is not what its parameter asks for; the caller
         finds out why.
         """
-        cdef Py_ssize_t j, i
-        cdef Group* group
-        cdef tuple values
         if not self.take_gradients(grads, zero_grad):
             return False
-        for j in range(self.plan.n_groups):
-            values = coefficients[j]
-            group = &self.plan.groups[j]
-            group.l2 = values[0]
-            for i in range(1, len(values)):
-                group.double[i - 1] = values[i]
-                group.single[i - 1] = <float> group.double[i - 1]
-        self.plan.spans = Spans(factor, clip_value, ema, one_minus_ema, zero_grad)
+        self.take_terms(terms, which)
+        self.plan.clip_value, self.plan.zero_grad = clip_value, zero_grad
         share(step_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes)
         self.steps += 1
         return True

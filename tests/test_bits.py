@@ -1,6 +1,6 @@
 """The bits of every optimizer, as they have been since 0.1: a digest of each, kept in ``bits.json``.
 
-    python tests/test_bits.py     adds the digests of what is new; those that are there stay, unless deleted by hand
+python tests/test_bits.py     adds the digests of what is new; those that are there stay, unless deleted by hand
 """
 
 from __future__ import annotations

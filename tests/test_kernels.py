@@ -148,9 +148,9 @@ def test_bits_of_extreme_gradients(cls, hyper, value, build):
 
 
 def test_each_rule_is_written_twice_with_the_same_signature():
-    """src/rules.pxi unpacks states and coefficients in the order of the reference's arguments."""
-    source = Path(__file__).parent.parent / "src" / "rules.pxi"
-    text = source.read_text()
+    """The rules in src/rules unpack states and coefficients in the order of the reference's arguments."""
+    folder = Path(__file__).parent.parent / "src" / "rules"
+    text = "".join(path.read_text() for path in sorted(folder.glob("*.pxi")))
     bodies = dict(re.findall(r"^cdef void (\w+)\(floating\* theta(.*?)(?=^cdef|^add_rule)", text, re.S | re.M))
     assert bodies.keys() == reference.RULES.keys()
     for rule, body in bodies.items():
@@ -173,7 +173,9 @@ def test_each_rule_belongs_to_an_optimizer_and_each_optimizer_is_public():
         opt = cls(np.zeros(3), **hyper)
         (group,) = opt.param_groups
         used.add(group.rule)
-        coefficients = opt._coefficients(group, group.at(0)[0], 1, 0.1)
+        assert group.rule in cls.rules
+        ((clock,),) = opt._cell[0].clocks
+        coefficients = opt._coefficients(group.rule, group.at(0)[0], 0.1, 1, clock.numbers)
         assert len(coefficients) + 1 == len(reference.coefficient_names(group.rule))
     assert used == reference.RULES.keys()
     for name, cls in base.registered().items():
@@ -182,6 +184,31 @@ def test_each_rule_belongs_to_an_optimizer_and_each_optimizer_is_public():
         assert cls.__doc__ is not None
         for like in cls.defaults:
             assert re.search(rf"^ *{like}  ", cls.__doc__, re.M), f"no row for {like} in the table of {name}"
+        for rule, hyper in cls.rules.items():
+            assert cls(np.zeros(3), **hyper).param_groups[0].rule == rule
+
+
+def test_the_public_names_are_those_that_dir_shows():
+    assert dir(lr) == sorted(lr.__all__)
+    assert all(getattr(lr, name) is not None for name in lr.__all__)
+
+
+def test_a_class_of_ones_own_is_neither_ignored_nor_registered_in_silence():
+    class Mine(lr.SGD):
+        pass
+
+    assert "Mine" not in base.registered()
+    assert "Mine" in repr(Mine(np.zeros(2)))
+
+    class Adam(lr.SGD):
+        pass
+
+    with pytest.raises(ValueError, match="an optimizer named Adam is registered already"):
+        base.register(Adam)
+    with pytest.raises(TypeError, match=r"rules of Wrong must be of lrcore\.reference, got 'no such rule'"):
+
+        class Wrong(lr.SGD):
+            rules = {"no such rule": {}}  # noqa: RUF012
 
 
 # How a build is chosen.

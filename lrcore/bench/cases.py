@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from lrcore import base, reference
+from lrcore.arrays import Array
 from lrcore.schedules import CosineDecay
-from lrcore.structure import Array
 
 Shape = tuple[int, ...]
 

@@ -18,8 +18,8 @@ import numpy as np
 
 import lrcore as lr
 from lrcore import kernels
+from lrcore.arrays import Array
 from lrcore.bench.cases import ALONE, TAIL_EMA, TAIL_STEPS, Case
-from lrcore.structure import Array
 
 
 class Implementation:

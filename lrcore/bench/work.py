@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from lrcore.arrays import Array
 from lrcore.bench.cases import Case
-from lrcore.structure import Array
 
 
 def make(case: Case, params: Sequence[Array], grads: Sequence[Array]) -> Callable[[], object]:

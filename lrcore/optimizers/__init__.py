@@ -1,0 +1,38 @@
+r"""The optimizers: what each remembers, and the coefficients that its rule takes at step t.
+
+In the equations, theta is a parameter, g its gradient, t = 1, 2, … the step being taken; operations on arrays
+are elementwise. Schedules are asked for step t - 1, so that the first step has the rate ``schedule(0)``. The
+two counts meet in :meth:`Optimizer.step` and nowhere else.
+
+``like`` chooses whose formula and whose defaults an optimizer has:
+
+``"torch"``
+    PyTorch 2 (``torch/optim``). Weight decay is an L2 penalty, ``g + weight_decay * theta``, except in AdamW.
+``"keras"``
+    Keras 3 (``keras/src/optimizers``). Weight decay is decoupled, ``theta * (1 - lr * weight_decay)``, in every
+    optimizer.
+``"keras2"``
+    Keras 1 and 2 (``keras/optimizers.py``), with ``decay``: the rate is ``lr / (1 + decay * (t - 1))``.
+    No weight decay.
+``"optax"``
+    optax 0.2 (``optax/_src/alias.py``). The rate has no default.
+
+A hyperparameter that a library does not have under that name raises. Any that is a number may also be a callable
+``step -> float``; its value is checked at each step, before anything has changed.
+"""
+
+from __future__ import annotations
+
+from lrcore.base import register
+from lrcore.optimizers import adam, adaptive, sgd
+from lrcore.optimizers.adam import *  # noqa: F403
+from lrcore.optimizers.adaptive import *  # noqa: F403
+from lrcore.optimizers.sgd import *  # noqa: F403
+
+__all__: list[str] = []
+__all__ += sgd.__all__
+__all__ += adaptive.__all__
+__all__ += adam.__all__
+
+for _name in __all__:
+    register(globals()[_name])

@@ -1,0 +1,216 @@
+"""Rates adapted to the size of past gradients, element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
+
+from lrcore.base import Optimizer
+from lrcore.groups import Values
+from lrcore.hyperparameters import Number
+from lrcore.optimizers.conventions import REQUIRED, eps_pair, given, has_momentum
+from lrcore.options import Options
+from lrcore.structure import Structure
+
+__all__ = ["Adadelta", "Adagrad", "RMSprop"]
+
+
+class Adagrad(Optimizer):
+    r"""Adagrad: each element's rate falls with the gradients it has seen.
+
+    .. math::
+
+        s \leftarrow s + g^2 \qquad
+        \theta \leftarrow \theta - \frac{\eta}{1 + (t - 1)\, d}\; \frac{g}{\sqrt{s} + \epsilon}
+
+    with :math:`\eta` = ``lr``, :math:`d` = ``lr_decay``, and s at first ``initial_accumulator_value``.
+
+    =======  ======================  ==============================================================
+    like     formula                 defaults
+    =======  ======================  ==============================================================
+    torch    as above                lr 1e-2, lr_decay 0, eps 1e-10, s 0, weight_decay 0
+    keras    g / sqrt(s + eps)       lr 1e-3, eps 1e-7, s 0.1, weight_decay 0
+    keras2   as above, d = decay     lr 1e-2, eps 1e-8, decay 0
+    optax    g / sqrt(s + eps)       lr required, eps 1e-7, s 0.1
+    =======  ======================  ==============================================================
+
+    Parameters
+    ----------
+    params : array, sequence, mapping, ParameterBuffer or groups
+        See :class:`Optimizer`, also for what is raised.
+    lr, lr_decay, eps, weight_decay : float >= 0, or schedule
+        Weight decay is an L2 penalty; decoupled with keras.
+    initial_accumulator_value : float >= 0
+    decay : float >= 0, or schedule
+        What torch calls ``lr_decay``, keras2 alone.
+
+    Sources: Duchi, Hazan & Singer 2011, figure 1; ``torch/optim/adagrad.py``; ``keras/src/optimizers/adagrad.py``;
+    ``scale_by_rss`` in ``optax/_src/transform.py``.
+    """
+
+    defaults: ClassVar = {
+        "torch": {"lr": 1e-2, "lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
+        "keras": {"lr": 1e-3, "weight_decay": 0.0, "initial_accumulator_value": 0.1, "eps": 1e-7},
+        "keras2": {"lr": 1e-2, "eps": 1e-8, "decay": 0.0},
+        "optax": {"lr": REQUIRED, "initial_accumulator_value": 0.1, "eps": 1e-7},
+    }
+    rules: ClassVar = {"adagrad": {}}
+    ranges: ClassVar = {"lr_decay": "[0, inf)"}
+
+    def __init__(
+        self, params: Structure, lr: Number | None = None, lr_decay: Number | None = None,
+        weight_decay: Number | None = None, initial_accumulator_value: float | None = None,
+        eps: Number | None = None, *, decay: Number | None = None, **options: Unpack[Options],
+    ) -> None:  # fmt: skip
+        super().__init__(params, given(locals()), **options)
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        return "adagrad"
+
+    @staticmethod
+    def _initial(h: Values) -> Mapping[str, float]:
+        return {"s": h.get("initial_accumulator_value", 0.0)}
+
+    def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
+        return (lr, *eps_pair(h["eps"], inside=self._like in ("keras", "optax")))
+
+
+class Adadelta(Optimizer):
+    r"""Adadelta: steps in units of the parameter, from the ratio of two running averages.
+
+    .. math::
+
+        v \leftarrow \rho v + (1 - \rho)\, g^2 \qquad
+        d = \frac{\sqrt{u + \epsilon}}{\sqrt{v + \epsilon}}\; g \qquad
+        u \leftarrow \rho u + (1 - \rho)\, d^2 \qquad
+        \theta \leftarrow \theta - \eta\, d
+
+    with :math:`\eta` = ``lr``.
+
+    =======  ===========================================  ==================================================
+    like     formula                                      defaults
+    =======  ===========================================  ==================================================
+    torch    as above                                     lr 1, rho 0.9, eps 1e-6, weight_decay 0
+    keras    as above                                     lr 1e-3, rho 0.95, eps 1e-7, weight_decay 0
+    keras2   as above, eta = lr / (1 + decay (t - 1))     lr 1, rho 0.95, eps 1e-8, decay 0
+    optax    as above                                     lr required, rho 0.9, eps 1e-6, weight_decay 0
+    =======  ===========================================  ==================================================
+
+    Parameters
+    ----------
+    params : array, sequence, mapping, ParameterBuffer or groups
+        See :class:`Optimizer`, also for what is raised.
+    lr, eps, weight_decay : float >= 0, or schedule
+        Weight decay is an L2 penalty; decoupled with keras.
+    rho : float in [0, 1], or schedule
+    decay : float >= 0, or schedule
+        Inverse-time decay of the rate, keras2 alone.
+
+    Sources: Zeiler 2012, algorithm 1; ``torch/optim/adadelta.py``; ``keras/src/optimizers/adadelta.py``.
+    """
+
+    defaults: ClassVar = {
+        "torch": {"lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
+        "keras": {"lr": 1e-3, "rho": 0.95, "eps": 1e-7, "weight_decay": 0.0},
+        "keras2": {"lr": 1.0, "rho": 0.95, "eps": 1e-8, "decay": 0.0},
+        "optax": {"lr": REQUIRED, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
+    }
+    rules: ClassVar = {"adadelta": {}}
+
+    def __init__(
+        self, params: Structure, lr: Number | None = None, rho: Number | None = None, eps: Number | None = None,
+        weight_decay: Number | None = None, *, decay: Number | None = None, **options: Unpack[Options],
+    ) -> None:  # fmt: skip
+        super().__init__(params, given(locals()), **options)
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        return "adadelta"
+
+    def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
+        rho = h["rho"]
+        return rho, 1.0 - rho, lr, h["eps"]
+
+
+class RMSprop(Optimizer):
+    r"""RMSprop: the gradient over its running root mean square; centered, over its running deviation.
+
+    .. math::
+
+        v &\leftarrow \alpha v + (1 - \alpha)\, g^2 \qquad
+        \theta \leftarrow \theta - \eta\, \frac{g}{\sqrt{v} + \epsilon} \\
+        \text{centered: } m &\leftarrow \alpha m + (1 - \alpha)\, g, \qquad
+        \sqrt{v - m^2} \text{ for } \sqrt{v} \\
+        \text{momentum: } b &\leftarrow \mu b + \frac{g}{\sqrt{v} + \epsilon} \qquad
+        \theta \leftarrow \theta - \eta\, b
+
+    with :math:`\eta` = ``lr``, :math:`\mu` = ``momentum``.
+
+    =======  =============================================  ================================================
+    like     formula                                        defaults
+    =======  =============================================  ================================================
+    torch    as above                                       lr 1e-2, alpha 0.99, eps 1e-8, momentum 0,
+                                                            weight_decay 0
+    keras    sqrt(v + eps); momentum: b = mu b + lr g / …   lr 1e-3, alpha 0.9, eps 1e-7, momentum 0,
+                                                            weight_decay 0
+    keras2   as torch, lr / (1 + decay (t - 1));            lr 1e-3, alpha 0.9, eps 1e-8, decay 0
+             neither centered nor momentum
+    optax    as keras                                       lr required, alpha 0.9, eps 1e-8, momentum 0
+    =======  =============================================  ================================================
+
+    Where rounding makes v - m² (with keras and optax, v - m² + eps) negative, zero is taken for it; the
+    libraries give NaN there.
+
+    Parameters
+    ----------
+    params : array, sequence, mapping, ParameterBuffer or groups
+        See :class:`Optimizer`, also for what is raised.
+    lr, eps, weight_decay : float >= 0, or schedule
+        Weight decay is an L2 penalty; decoupled with keras.
+    alpha : float in [0, 1], or schedule
+        Smoothing constant; ``rho`` in Keras, ``decay`` in optax.
+    momentum : float >= 0, or schedule
+        0 keeps no velocity.
+    centered : bool
+    decay : float >= 0, or schedule
+        Inverse-time decay of the rate, keras2 alone.
+
+    Sources: Tieleman & Hinton 2012, lecture 6.5; Graves 2013, eq. 38-41; ``torch/optim/rmsprop.py``;
+    ``keras/src/optimizers/rmsprop.py``; ``scale_by_rms`` in ``optax/_src/transform.py``.
+    """
+
+    defaults: ClassVar = {
+        "torch": {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0, "centered": False},
+        "keras": {"lr": 1e-3, "alpha": 0.9, "eps": 1e-7, "weight_decay": 0.0, "momentum": 0.0, "centered": False},
+        "keras2": {"lr": 1e-3, "alpha": 0.9, "eps": 1e-8, "decay": 0.0},
+        "optax": {"lr": REQUIRED, "alpha": 0.9, "eps": 1e-8, "momentum": 0.0, "centered": False},
+    }
+    rules: ClassVar = {
+        "rmsprop": {},
+        "rmsprop_momentum": {"momentum": 0.9},
+        "rmsprop_centered": {"centered": True},
+        "rmsprop_centered_momentum": {"centered": True, "momentum": 0.9},
+    }
+
+    def __init__(
+        self, params: Structure, lr: Number | None = None, alpha: Number | None = None, eps: Number | None = None,
+        weight_decay: Number | None = None, momentum: Number | None = None, centered: bool | None = None,
+        *, decay: Number | None = None, **options: Unpack[Options],
+    ) -> None:  # fmt: skip
+        super().__init__(params, given(locals()), **options)
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        centered = "_centered" if h.get("centered") else ""
+        momentum = "_momentum" if "momentum" in h and has_momentum(h) else ""
+        return f"rmsprop{centered}{momentum}"
+
+    def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
+        alpha = h["alpha"]
+        inside = self._like in ("keras", "optax")
+        eps_in, eps = eps_pair(h["eps"], inside)
+        if rule.endswith("_momentum"):
+            gain, rate = (lr, 1.0) if inside else (1.0, lr)
+            return alpha, 1.0 - alpha, eps_in, eps, h["momentum"], gain, rate
+        return alpha, 1.0 - alpha, lr, eps_in, eps

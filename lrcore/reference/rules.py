@@ -1,0 +1,27 @@
+"""Every rule by name, and what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import isfunction
+
+from lrcore.reference import adam, adaptive, sgd
+
+RULES: dict[str, Callable[..., None]] = {
+    name: rule
+    for family in (sgd, adaptive, adam)
+    for name, rule in vars(family).items()
+    if isfunction(rule) and rule.__code__.co_varnames[:1] == ("theta",)
+}
+
+
+def state_names(rule: str) -> tuple[str, ...]:
+    """Names of the state arrays of a rule, in its argument order."""
+    code = RULES[rule].__code__
+    return code.co_varnames[2 : code.co_posonlyargcount]
+
+
+def coefficient_names(rule: str) -> tuple[str, ...]:
+    """Names of the coefficients of a rule, in its argument order."""
+    code = RULES[rule].__code__
+    return code.co_varnames[code.co_posonlyargcount : code.co_argcount]

@@ -1,0 +1,230 @@
+"""What stands behind an optimizer between its steps: groups that may come and go, state that is saved and copied."""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from lrcore import checks, kernels, structure
+from lrcore.arrays import Array, assign
+from lrcore.groups import Now, ParameterGroup
+from lrcore.state import Clocks
+from lrcore.structure import Parameters, Structure
+
+_NOT_COPIED = ("_allocator", "_lock", "_guard", "_sweeps")
+
+
+class Stateful:
+    """Groups, their state and counts; a subclass says how groups, and their state, are made."""
+
+    _like: str
+    _cell: list[Now]
+    """Where it stands, the only entry, so that it can be assigned with arrays as one."""
+    _groups: list[ParameterGroup]
+    """The list that callers have; compared with the groups in ``_cell`` wherever these matter."""
+
+    def _new_group(self, parameters: Parameters, own: Mapping[str, Any]) -> ParameterGroup:
+        """A group of these parameters, with new state."""
+        raise NotImplementedError
+
+    def _allocate(self, group: ParameterGroup) -> None:
+        """Give a group its state, new."""
+        raise NotImplementedError
+
+    def _first_clocks(self) -> Clocks:
+        """The clocks of a group that has taken no step."""
+        raise NotImplementedError
+
+    def _ranges_of_numbers(self) -> Mapping[str, str]:
+        """The ranges of the numbers that clocks have."""
+        raise NotImplementedError
+
+    def _refresh(self) -> None:
+        """Bring up to date what follows parameters until their first step."""
+
+    def _prepare(self) -> None:
+        """What is made from the rest, and is not saved."""
+        self._lock = allocate_lock()
+        self._guard = kernels.guard(self._lock)
+
+    def _refuse_if_busy(self, method: str) -> None:
+        # Asked first and taken after, so that an interrupt between the two leaves no lock held.
+        if self._lock.locked():
+            raise RuntimeError(
+                f"{method} must not be called while a thread is in a step of the same optimizer, nor in averaged()"
+            )
+
+    def _current(self) -> Now:
+        """What holds now, the caller's changes to ``param_groups`` taken in."""
+        now: Now = self._cell[0]
+        if kernels.same_objects(self._groups, now.roster.groups):
+            return now
+        return self._take_in(self._groups, now)
+
+    def _take_in(self, entries: Sequence[Any], now: Now) -> Now:
+        """Have these groups from now on; a mapping becomes one. Raises, having changed nothing, if it cannot be."""
+        if not entries:
+            raise ValueError("param_groups must hold at least one group, got none")
+        remembered = now.remembered()
+        groups: list[ParameterGroup] = []
+        for k, entry in enumerate(entries):
+            if not isinstance(entry, ParameterGroup):
+                entry = self._new_group(*structure.split_group(entry, k))
+            elif entry not in remembered or entry in groups:
+                raise ValueError(
+                    f"param_groups[{k}] must be another group of this optimizer, or a mapping to make one of"
+                )
+            groups.append(entry)
+        structure.place([group.parameters for group in groups])
+        clocks = [remembered.pop(group) if group in remembered else self._first_clocks() for group in groups]
+        now = Now.of(groups, True, remembered, now.step, clocks)
+        assign((), (), (self._groups, slice(None), groups), (self._cell, 0, now))
+        return now
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Step more parameters from now on, as torch's method: ``{"params": …}``, with hyperparameters of their own
+        or those that the optimizer was made with. Their first step is t = 1; schedules go on.
+
+        The gradients of a step are then a list with one entry per group.
+
+        Raises
+        ------
+        TypeError, ValueError
+            It is no such group, or shares memory or a name with another. Nothing has changed.
+        """
+        self._refuse_if_busy("add_param_group")
+        with self._guard:
+            now = self._current()
+            self._take_in([*self._groups, param_group], now)
+
+    @property
+    def param_groups(self) -> list[ParameterGroup]:
+        """The groups. As in torch, the list may be changed: a group that is taken out is no longer stepped, a mapping
+        that is put in becomes a group, see :meth:`add_param_group`."""
+        return self._groups
+
+    @param_groups.setter
+    def param_groups(self, groups: Sequence[Any]) -> None:
+        self._refuse_if_busy("an assignment to param_groups")
+        with self._guard:
+            self._take_in(list(groups), self._cell[0])
+
+    @property
+    def params(self) -> Structure:
+        """The parameters, as they were given."""
+        roster = self._current().roster
+        if roster.grouped:
+            return [{"params": group["params"]} for group in roster.groups]
+        return roster.groups[0]["params"]
+
+    @property
+    def step_count(self) -> int:
+        """Steps taken so far; the step that a schedule is asked for next."""
+        return self._cell[0].step
+
+    @property
+    def like(self) -> str:
+        """Whose formula and defaults."""
+        return self._like
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a run needs to go on with the same bits, in plain arrays and numbers, copied.
+
+        ``{"optimizer", "like", "step", "groups": [{hyperparameters, "params": names}], "state": {name: {…}}}``.
+        Where parameters have rested, their group has a ``"step"`` of its own, or a list with one for each.
+        Schedules are code and are not saved: give them again.
+        """
+        self._refuse_if_busy("state_dict")
+        with self._lock:
+            saved = self._saved()
+            arrays = saved["state"]
+            copies = {name: {key: a.copy() for key, a in states.items()} for name, states in arrays.items()}
+            return {**saved, "state": copies}
+
+    def _saved(self) -> dict[str, Any]:
+        """What :meth:`state_dict` gives, not copied."""
+        self._refresh()
+        return {"optimizer": type(self).__name__, "like": self._like, **self._current().save()}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on where :meth:`state_dict` left off. Hyperparameters that are schedules here stay as they are.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``saved`` belongs to another optimizer or model. Nothing has changed.
+        """
+        self._refuse_if_busy("load_state_dict")
+        with self._lock:
+            mine = self._saved()
+            checks.state(saved, mine)
+            for key in ("optimizer", "like"):
+                if checks.plain(saved[key]) != mine[key]:
+                    raise ValueError(f"state[{key!r}] must be {mine[key]!r}, got {checks.shown(saved[key])}")
+            arrays, values, now, items = self._cell[0].read(saved, self._ranges_of_numbers())
+            assign(arrays, values, (self._cell, 0, now), *items)
+
+    def _snapshot(self, arrays: Sequence[Array]) -> Callable[[], None]:
+        """A function that gives these arrays, and the optimizer, the values that they have now, as one."""
+        now = self._current()
+        items = [(self._cell, 0, now), *((group.cell, 0, group.cell[0]) for group in now.roster.groups)]
+        remembered = [a for group in now.roster.groups for states in group.arrays().values() for a in states.values()]
+        changed = [*arrays, *remembered]
+        return partial(assign, changed, [array.copy() for array in changed], *items)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._refuse_if_busy("a copy")
+        held = _Held(self._lock)
+        kept = {
+            key: value for key, value in vars(self).items() if key not in ("_allocator", "_lock", "_guard", "_sweeps")
+        }
+        return {**kept, "_groups": list(self._current().roster.groups), "_held": held}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        saved.pop("_held").release()
+        vars(self).update(saved, _allocator=None)
+        now = saved["_cell"][0]
+        twins = {group: group.twin() for group in now.remembered()}
+        for group, twin in twins.items():
+            self._allocate(twin)
+            theirs, mine = group.arrays(), twin.arrays()
+            for name, states in mine.items():
+                for key, array in states.items():
+                    array[...] = theirs[name][key]
+        left = {twins[group]: clocks for group, clocks in now.roster.left.items()}
+        self._groups = [twins[group] for group in now.roster.groups]
+        self._cell = [Now.of(self._groups, now.roster.grouped, left, now.step, now.clocks)]
+        self._prepare()
+
+
+class _Held:
+    """A lock held while the parts of a copy are made: its last part, which gives the lock back once it is copied."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock if lock.acquire(False) else None
+        if self._lock is None:
+            raise RuntimeError("a copy must not be made while a thread is in a step of the same optimizer")
+
+    def release(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.release()
+        return _Released, ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Released:
+        self.release()
+        return _Released()
+
+    __del__ = release
+
+
+class _Released:
+    """What is left of a lock in a copy."""
+
+    def release(self) -> None:
+        pass
