@@ -411,6 +411,7 @@ cdef class Sweep:
         cdef Py_ssize_t k, j, i, n = len(terms), taken
         cdef tuple values
         cdef Terms* into
+        cdef environment_t environment
         if n > self.n_sets or which is None and n != self.plan.n_groups:
             raise ValueError(f"terms must be {self.plan.n_groups} tuples, one a group, got {n}")
         if which is not None and len(which) != self.plan.n_tensors:
@@ -425,7 +426,12 @@ cdef class Sweep:
             into.begins = values[4]
             for i in range(HEAD, into.n):
                 into.double[i - HEAD] = values[i]
-                into.single[i - HEAD] = <float> into.double[i - HEAD]
+        environment = environment_enter()
+        for j in range(n):
+            into = &self.plan.terms[j]
+            for i in range(into.n - HEAD):
+                into.single[i] = <float> into.double[i]
+        environment_leave(environment)
         for k in range(self.plan.n_tensors):
             if not self.plan.tensors[k].g:
                 continue
