@@ -132,7 +132,46 @@ def _from_environment() -> int:
     return _allowed()
 
 
+def learned() -> list[dict[str, Any]]:
+    """How large steps walk memory, as learned so far on this machine; no bit of a result depends on it.
+
+    Steps are told apart by the bytes that they move, the arrays, and whether threads share them. One entry for each
+    class that has stepped: ``bytes`` from which on (to four times as many), ``arrays``, ``shared``, ``way`` in use,
+    ``settled`` (all ways have been tried), ``steps`` taken, and ``times``: those of other ways over the time of the way in
+    use when they were last tried. Ways: ``none`` fetches nothing ahead; ``short``, ``near`` and ``far`` fetch 512, 1,024,
+    and 1,024 and 4,096 bytes ahead every 64 elements; ``wide`` as ``far``, every 256. ``LRCORE_STREAM`` forces one.
+    """
+    found: list[dict[str, Any]] = _pool.learned() if _pool is not None else []
+    return found
+
+
+def config() -> dict[str, str]:
+    """Entries of ``lr.show_config()``."""
+    if _pool is None:
+        return {"threads": "1"}
+    told = {"threads": str(get_num_threads())}
+    forced = _pool.get_stream()
+    lines = [
+        f"{entry['way']} from {entry['bytes'] >> 20} MiB ({entry['arrays']} arrays, "
+        f"{'shared' if entry['shared'] else 'one thread'}{'' if entry['settled'] else ', still trying'})"
+        for entry in learned()
+    ]
+    told["stream"] = f"{forced} (LRCORE_STREAM)" if forced else "; ".join(lines) or "not learned yet, by large steps"
+    return told
+
+
+def _stream_from_environment() -> str | None:
+    name = os.environ.get("LRCORE_STREAM")
+    if not name or _pool is None:
+        return None
+    if name not in _pool.STREAMS:
+        raise ImportError(f"LRCORE_STREAM must be one of {', '.join(_pool.STREAMS)}, got {checks.shown(name)}")
+    return name
+
+
 set_num_threads(_from_environment())
+if _pool is not None:
+    _pool.set_stream(_stream_from_environment())
 
 
 def _register_with_threadpoolctl() -> None:

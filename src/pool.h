@@ -12,7 +12,9 @@
 #include <fenv.h>
 #include <stddef.h>
 
-typedef void (*pool_work)(void *context, ptrdiff_t begin, ptrdiff_t end);
+#include "ways.h"
+
+typedef void (*pool_work)(void *context, ptrdiff_t begin, ptrdiff_t end, const pool_way *way);
 
 #define POOL_ALONE (256 << 10)  /* bytes that one thread moves sooner than two do */
 #define POOL_WAKE (6 << 20)     /* bytes that are worth waking a thread for */
@@ -21,7 +23,7 @@ typedef void (*pool_work)(void *context, ptrdiff_t begin, ptrdiff_t end);
 /* What the kernels call, through a capsule. */
 typedef struct {
     int (*threads)(void); /* that share a step of the calling Python thread; needs the GIL */
-    void (*share)(pool_work work, void *context, ptrdiff_t end, ptrdiff_t bytes, int threads);
+    void (*share)(pool_work work, void *context, ptrdiff_t end, ptrdiff_t bytes, int streams, int threads);
 } pool_api;
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -52,6 +54,7 @@ static struct {
     pthread_mutex_t busy; /* held by the caller whose job it is */
     pool_work work;
     void *context;
+    const pool_way *way;
     ptrdiff_t end, batch, share; /* in items; a share is a whole number of batches */
     int backwards;               /* whether batches are taken from the ends of shares */
     int threads;                 /* in this job, the caller among them */
@@ -70,6 +73,8 @@ static struct {
           .lock = PTHREAD_MUTEX_INITIALIZER,
           .opened = PTHREAD_COND_INITIALIZER,
           .finished = PTHREAD_COND_INITIALIZER};
+
+static pthread_mutex_t pool_learning = PTHREAD_MUTEX_INITIALIZER; /* held while what is known of ways is read or changed */
 
 /* How much of each share is taken, on cache lines of their own. */
 static struct {
@@ -106,7 +111,7 @@ static void pool_take_batches(int self)
                 break;
             ptrdiff_t n = size - taken < pool.batch ? size - taken : pool.batch;
             ptrdiff_t begin = pool.backwards ? first + size - taken - n : first + taken;
-            pool.work(pool.context, begin, begin + n);
+            pool.work(pool.context, begin, begin + n, pool.way);
         }
     }
 }
@@ -205,6 +210,7 @@ static void pool_forget(void)
     pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.opened, NULL);
     pthread_cond_init(&pool.finished, NULL);
+    pthread_mutex_init(&pool_learning, NULL);
     pool.workers = 0;
     pool.active = pool.open = pool.sleeping = pool.waiting = 0;
     pool_forget_place();
@@ -235,13 +241,13 @@ static void pool_grow(int n)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* Call work on batches of items that cover 0 to end, on several threads; return when all is done.
+/* Call work on batches of items that cover 0 to end, on several threads; return when all is done, whether it was shared.
 
    Waking a worker takes some tens of microseconds. Where the job is not worth that, sleeping workers are woken only
    in a loop that does little else, so that they are awake for the jobs to come. Where the caller has one processor,
    a worker could only take it away. */
-static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t batch, int threads, int worth_waking,
-                     int eager)
+static int pool_run(pool_work work, void *context, const pool_way *way, ptrdiff_t end, ptrdiff_t batch, int threads,
+                    int worth_waking, int eager)
 {
     ptrdiff_t batches = (end + batch - 1) / batch;
     if (threads > batches)
@@ -249,8 +255,8 @@ static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t bat
     if (threads > POOL_MOST)
         threads = POOL_MOST;
     if (threads <= 1 || pthread_mutex_trylock(&pool.busy) != 0) { /* another Python thread has the workers */
-        work(context, 0, end);
-        return;
+        work(context, 0, end, way);
+        return 0;
     }
     long long now = pool_now();
     int tight = now - pool.ended < POOL_TIGHT_NS;
@@ -259,14 +265,15 @@ static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t bat
         pool_make_way();
     if (alone || (!worth_waking && !tight &&
                   (atomic_load(&pool.sleeping) || atomic_load(&pool.workers) < threads - 1))) {
-        work(context, 0, end);
+        work(context, 0, end, way);
         pool.ended = pool_now();
         pthread_mutex_unlock(&pool.busy);
-        return;
+        return 0;
     }
     atomic_store(&pool.watch, tight ? POOL_TIGHT_NS : POOL_BRIEF_NS);
     pool.work = work;
     pool.context = context;
+    pool.way = way;
     pool.end = end;
     pool.batch = batch;
     pool.threads = threads;
@@ -297,19 +304,62 @@ static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t bat
     }
     pool.ended = pool_now();
     pthread_mutex_unlock(&pool.busy);
+    return 1;
 }
 
 static int pool_started(void) { return atomic_load(&pool.workers); }
+
+/* As pool_run, by the quickest way that is known, or by another that is on trial. */
+static void pool_stream(pool_work work, void *context, ptrdiff_t end, ptrdiff_t batch, int threads, ptrdiff_t bytes,
+                        int streams)
+{
+    ways_class *known = ways_class_of(bytes, streams, threads > 1);
+    int way = 0, noted = 0;
+    if (pthread_mutex_trylock(&pool_learning) == 0) { /* else another Python thread is just learning */
+        way = ways_choose(known, context, bytes, &noted);
+        pthread_mutex_unlock(&pool_learning);
+    }
+    long long began = noted ? pool_now() : 0;
+    int shared = pool_run(work, context, &ways[way], end, batch, threads, 1, 0);
+    if (noted && shared == (threads > 1)) {
+        long long ns = pool_now() - began;
+        pthread_mutex_lock(&pool_learning);
+        ways_note(known, context, bytes, ns);
+        pthread_mutex_unlock(&pool_learning);
+    }
+}
+
+/* A copy of what is known of a class; 0 if it has had no job. */
+static int pool_learned(int size, int streams, int shared, ways_class *copy)
+{
+    pthread_mutex_lock(&pool_learning);
+    *copy = ways_known[size][streams][shared];
+    pthread_mutex_unlock(&pool_learning);
+    return copy->jobs != 0;
+}
 
 #else
 
 static int pool_eager = 0, pool_threads = 1;
 
-static void pool_run(pool_work work, void *context, ptrdiff_t end, ptrdiff_t batch, int threads, int worth_waking,
-                     int eager)
+static int pool_run(pool_work work, void *context, const pool_way *way, ptrdiff_t end, ptrdiff_t batch, int threads,
+                    int worth_waking, int eager)
 {
     (void)batch, (void)threads, (void)worth_waking, (void)eager;
-    work(context, 0, end);
+    work(context, 0, end, way);
+    return 0;
+}
+
+static void pool_stream(pool_work work, void *context, ptrdiff_t end, ptrdiff_t batch, int threads, ptrdiff_t bytes,
+                        int streams)
+{
+    (void)batch, (void)threads, (void)bytes, (void)streams;
+    work(context, 0, end, &ways[0]);
+}
+
+static int pool_learned(int size, int streams, int shared, ways_class *copy)
+{
+    return (void)size, (void)streams, (void)shared, (void)copy, 0;
 }
 
 static int pool_register(void) { return 1; }
@@ -321,19 +371,24 @@ static void pool_set_threads(int n) { pool_threads = n; }
 static int pool_get_threads(void) { return pool_threads; }
 static void pool_set_eager(int eager) { pool_eager = eager; }
 
-/* Call work on items 0 to end, which move so many bytes together, on so many threads where that pays; in the default
-   floating-point environment, which the workers have, and restore the caller's. */
-static void pool_share(pool_work work, void *context, ptrdiff_t end, ptrdiff_t bytes, int threads)
+/* Call work on items 0 to end, which move so many bytes of so many arrays together, on so many threads where that pays; in
+   the default floating-point environment, which the workers have, and restore the caller's. Without arrays nothing is
+   learned of how to walk them. */
+static void pool_share(pool_work work, void *context, ptrdiff_t end, ptrdiff_t bytes, int streams, int threads)
 {
     ptrdiff_t batch = end / 16 < POOL_BATCH ? end / 16 : POOL_BATCH;
-    int eager = pool_eager;
+    int eager = pool_eager, forced = ways_forced;
+    const pool_way *way = &ways[forced < 0 ? 0 : forced];
+    batch = batch > 1 ? batch : 1;
     fenv_t environment;
     fegetenv(&environment);
     fesetenv(FE_DFL_ENV);
     if (bytes <= POOL_ALONE && !eager)
-        work(context, 0, end);
+        work(context, 0, end, way);
+    else if (bytes >= WAYS_FROM && streams > 0 && forced < 0 && !eager)
+        pool_stream(work, context, end, batch, threads, bytes, streams);
     else
-        pool_run(work, context, end, batch > 1 ? batch : 1, threads, bytes >= POOL_WAKE || eager, eager);
+        pool_run(work, context, way, end, batch, threads, bytes >= POOL_WAKE || eager, eager);
     fesetenv(&environment);
 }
 

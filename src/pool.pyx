@@ -6,6 +6,21 @@ from contextvars import ContextVar
 from cpython.pycapsule cimport PyCapsule_New
 
 cdef extern from "pool.h":
+    enum:
+        WAYS
+        WAYS_CLASSES
+        WAYS_STREAMS
+    Py_ssize_t WAYS_FROM
+    int ways_forced
+    ctypedef struct pool_way:
+        const char* name
+    ctypedef struct ways_class:
+        int best
+        int settled
+        double told[1]
+        long long jobs
+    const pool_way ways[1]
+    int pool_learned(int size, int streams, int shared, ways_class* copy)
     ctypedef struct pool_api:
         int (*threads)() noexcept
         void (*share)() noexcept nogil
@@ -112,3 +127,38 @@ def started():
 def set_eager(bint eager):
     """Share every step, however small, from now on: for tests."""
     pool_set_eager(eager)
+
+
+STREAMS = tuple([ways[k].name.decode() for k in range(WAYS)])
+
+
+def set_stream(name):
+    """Walk memory in this way from now on, in steps of every size; None: in the quickest that is known."""
+    global ways_forced
+    ways_forced = -1 if name is None else STREAMS.index(name)
+
+
+def get_stream():
+    """As set."""
+    return None if ways_forced < 0 else STREAMS[ways_forced]
+
+
+def learned():
+    """What is known of each class of large steps."""
+    cdef ways_class known
+    cdef int size, streams, shared, k
+    found = []
+    for size in range(WAYS_CLASSES):
+        for streams in range(WAYS_STREAMS):
+            for shared in range(2):
+                if pool_learned(size, streams, shared, &known):
+                    found.append({
+                        "bytes": (<object> WAYS_FROM) << 2 * size,
+                        "arrays": streams,
+                        "shared": bool(shared),
+                        "way": STREAMS[known.best],
+                        "settled": bool(known.settled),
+                        "steps": known.jobs,
+                        "times": {STREAMS[k]: known.told[k] for k in range(WAYS) if known.told[k] > 0},
+                    })
+    return found
