@@ -20,6 +20,8 @@ cdef extern from "pool.h":
         double told[1]
         long long jobs
     const pool_way ways[1]
+    int ways_choose(ways_class* known, const void* context, Py_ssize_t nbytes, int* noted)
+    void ways_note(ways_class* known, const void* context, Py_ssize_t nbytes, long long ns)
     int pool_learned(int size, int streams, int shared, ways_class* copy)
     ctypedef struct pool_api:
         int (*threads)() noexcept
@@ -162,3 +164,27 @@ def learned():
                         "times": {STREAMS[k]: known.told[k] for k in range(WAYS) if known.told[k] > 0},
                     })
     return found
+
+
+cdef class Learner:
+    """What is learned of one class, from times that are made up: for tests."""
+
+    cdef ways_class known
+
+    def choose(self, size_t model, Py_ssize_t nbytes):
+        """The way for a step of a model, and whether its time is to be noted."""
+        cdef int noted = 0
+        cdef int way = ways_choose(&self.known, <void*> model, nbytes, &noted)
+        return STREAMS[way], bool(noted)
+
+    def note(self, size_t model, Py_ssize_t nbytes, long long ns):
+        """It took so long."""
+        ways_note(&self.known, <void*> model, nbytes, ns)
+
+    @property
+    def best(self):
+        return STREAMS[self.known.best]
+
+    @property
+    def settled(self):
+        return bool(self.known.settled)

@@ -4,8 +4,8 @@
    processor to processor, with the size of a step and with what else the machine does. So large steps try: of each class
    of steps (bytes moved, arrays, alone or shared) the first ones, and later one now and then. A trial is three
    steps of one model in a row, by the way in use, by another, by the way in use; what counts is the ratio of the one
-   between to the quicker of the two around it, so that neither the model nor the load of the machine does. No bit
-   of a result depends on a way. */
+   between to the quicker of the two around it, so that neither the model nor the load of the machine does; where these two
+   differ much, nothing does. No bit of a result depends on a way. */
 
 #ifndef LRCORE_WAYS_H
 #define LRCORE_WAYS_H
@@ -37,13 +37,15 @@ enum {
     WAYS_STREAMS = 9,  /* arrays that a step moves; more count as so many */
     WAYS_TRIES = 3,    /* of a way before it is judged */
     WAYS_AGAIN = 128,  /* steps from one look to the next */
+    WAYS_VOID = 16,    /* trials that may go uncounted at first, so that it ends on a busy machine too */
     WAYS_PATIENCE = 64 /* steps of other models, until they are those that try */
 };
 
 #define WAYS_FROM ((ptrdiff_t)8 << 20) /* bytes moved that are worth a trial */
 #define WAYS_GAIN 0.985                /* ratio of times for which a way is changed */
 #define WAYS_LOSS 1.15                 /* twice: not tried again at first */
-#define WAYS_DISASTER 1.5              /* once: not tried again at first, and later seldom */
+#define WAYS_DISASTER 1.5              /* tried again but seldom */
+#define WAYS_NOISE 1.25                /* between the two steps around a way: a trial that is not counted */
 
 /* What is known of a class. Only its jobs of one model are compared, one after another. */
 typedef struct {
@@ -56,6 +58,7 @@ typedef struct {
     int trying;    /* which way */
     int since;     /* jobs since the last trial */
     int looks;     /* trials begun since settled */
+    int voids;     /* trials not counted before */
     long long before, during;
     int tried[WAYS];
     double ratios[WAYS][WAYS_TRIES];
@@ -92,16 +95,18 @@ static double ways_median(const double *three)
 static int ways_dropped(const ways_class *known, int way)
 {
     const double *r = known->ratios[way];
-    return (known->tried[way] >= 1 && r[0] > WAYS_DISASTER) ||
-           (known->tried[way] >= 2 && r[0] > WAYS_LOSS && r[1] > WAYS_LOSS);
+    return known->tried[way] >= 2 && r[0] > WAYS_LOSS && r[1] > WAYS_LOSS;
 }
 
 /* Use another way from now on: what is known of the others is put in terms of it. */
 static void ways_change(ways_class *known, int way)
 {
     double ratio = known->told[way];
-    for (int k = 0; k < WAYS; k++)
+    for (int k = 0; k < WAYS; k++) {
         known->told[k] /= ratio;
+        for (int n = 0; n < WAYS_TRIES; n++)
+            known->ratios[k][n] /= ratio;
+    }
     known->told[known->best] = 1 / ratio;
     known->told[way] = 0;
     known->best = way;
@@ -118,6 +123,7 @@ static void ways_settle(ways_class *known)
     if (quickest != known->best)
         ways_change(known, quickest);
     known->settled = 1;
+    known->voids = 0;
     memset(known->tried, 0, sizeof known->tried);
 }
 
@@ -147,15 +153,26 @@ static int ways_other(ways_class *known)
 
 static void ways_judge(ways_class *known, double ratio)
 {
-    int way = known->trying, n = known->tried[way]++;
+    int way = known->trying, n = known->tried[way]++, changed = 0;
     double *ratios = known->ratios[way];
     ratios[n] = ratio;
     known->told[way] = n == WAYS_TRIES - 1 ? ways_median(ratios) : n == 1 && ratios[0] < ratio ? ratios[0] : ratio;
     if (!known->settled) {
+        if (n == 0 && ratio * WAYS_LOSS < 1) { /* much quicker: at once again */
+            known->at = 1;
+            return;
+        }
+        if (n == 1 && ratios[0] * WAYS_LOSS < 1 && ratio * WAYS_LOSS < 1) { /* what is in use is not worth comparing with */
+            int slow = known->best;
+            ways_change(known, way);
+            known->ratios[slow][0] = known->ratios[slow][1] = known->told[slow];
+            known->tried[slow] = 2;
+            changed = 1;
+        }
         int next = ways_untried(known);
         if (next >= 0) {
             known->trying = next;
-            known->at = 1; /* what came after is what comes before */
+            known->at = !changed; /* what came after is what comes before */
             return;
         }
         ways_settle(known);
@@ -220,9 +237,17 @@ static void ways_note(ways_class *known, const void *context, ptrdiff_t bytes, l
         known->during = ns;
     if (known->at++ < 2)
         return;
-    double around = known->before < ns ? known->before : ns;
+    double quicker = known->before < ns ? known->before : ns, slower = known->before < ns ? ns : known->before;
     known->before = ns;
-    ways_judge(known, known->during / around);
+    if (slower <= WAYS_NOISE * quicker || known->during > WAYS_DISASTER * slower || known->voids >= WAYS_VOID)
+        ways_judge(known, known->during / quicker);
+    else if (!known->settled) {
+        known->voids++;
+        known->at = 1;
+    } else {
+        known->at = -1;
+        known->since = 0;
+    }
 }
 
 #endif

@@ -264,7 +264,11 @@ BAD_STATES = [
     (edited(["groups", 0], 3), TypeError, "state['groups'][0] must be a mapping, got int"),
     (edited(["groups", 0, "params"], ["w"]), ValueError, "state['groups'][0]['params'] must be ['w', 'b'], got ['w']"),
     (edited(["groups", 0, "lr"], -1.0), ValueError, "lr must be finite and >= 0, got -1.0"),
-    (edited(["groups", 0, "rate"], 1.0), ValueError, "state['groups'][0] must have no 'rate': there is no such hyperparameter here"),
+    (
+        edited(["groups", 0, "rate"], 1.0),
+        ValueError,
+        "state['groups'][0] must have no 'rate': there is no such hyperparameter here",
+    ),
     (edited(["groups", 0, "amsgrad"], True), ValueError, "amsgrad must not change what the optimizer remembers"),
     (edited(["groups", 0, "lr"], None), ValueError, "state['groups'][0] must have 'lr'; if that followed a schedule"),
     (edited(["state"], []), TypeError, "state['state'] must be a mapping, got list"),

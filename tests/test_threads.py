@@ -454,7 +454,9 @@ def test_workers_leave_signals_that_are_sent_to_the_program_and_take_those_of_th
     faults = {"SIGBUS", "SIGSEGV", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"}
     sent = {"SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGPROF", "SIGUSR1", "SIGCHLD", "SIGQUIT"}
     for mask in masks:
-        blocked = {s.name for s in signal.valid_signals() if isinstance(s, signal.Signals) if int(mask, 16) >> s - 1 & 1}
+        blocked = {
+            s.name for s in signal.valid_signals() if isinstance(s, signal.Signals) if int(mask, 16) >> s - 1 & 1
+        }
         assert not blocked & faults
         assert blocked >= sent
 
