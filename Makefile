@@ -1,11 +1,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/*)
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/* src/*/*)
 # One environment per interpreter: another PYTHON makes it anew.
 MADE := $(VENV)/made-with$(subst /,-,$(PYTHON))
 
-.PHONY: help train test bench bench-peers lint clean
+.PHONY: help train test test-all sanitize bench bench-peers lint clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +15,14 @@ train: $(VENV)/train  ## train a network on handwritten digits, in seconds
 	$(BIN)/lrcore train $(ARGS)
 
 test: $(VENV)/test  ## run the tests
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(VENV)/test  ## run the slow tests too
 	$(BIN)/python -m pytest $(ARGS)
+
+sanitize:  ## the tests of the compiled modules under the sanitizers of GCC, in environments of their own
+	.ci/sanitize address $(ARGS)
+	.ci/sanitize thread $(ARGS)
 
 bench: $(VENV)/bench  ## time every rule on every build against the NumPy reference
 	$(BIN)/python -m pytest bench --ignore=bench/bench_peers.py --benchmark-columns=median,iqr,rounds \
@@ -24,14 +31,15 @@ bench: $(VENV)/bench  ## time every rule on every build against the NumPy refere
 bench-peers: $(VENV)/bench $(VENV)/peers  ## time AdamW and its kin beside other libraries
 	$(BIN)/python -m pytest bench/bench_peers.py --benchmark-columns=median,iqr,rounds --benchmark-sort=name $(ARGS)
 
-lint: $(VENV)/lint  ## ruff, mypy --strict, cython-lint
+lint: $(VENV)/lint  ## ruff, mypy --strict, cython-lint, stubs against what is compiled
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src  # it calls pycodestyle by name
+	$(BIN)/python .ci/stubs.py
 
 clean:  ## remove the environment and everything built
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(VENV)-address $(VENV)-thread build dist
 
 $(MADE):
 	$(PYTHON) -m venv --clear $(VENV)

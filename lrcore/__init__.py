@@ -7,11 +7,18 @@ every machine. ``import lrcore as lr``; begin with :class:`lr.AdamW`, :class:`lr
 
 from typing import TYPE_CHECKING, Any
 
+try:
+    from lrcore.kernels import show_config  # raises where LRCORE_ISA or LRCORE_NUM_THREADS is not valid
+except ImportError as error:
+    from lrcore.startup import stop_command
+
+    stop_command(error)
+    raise
+
 from lrcore import optimizers
 from lrcore.base import Optimizer
 from lrcore.buffer import ParameterBuffer
 from lrcore.groups import ParameterGroup
-from lrcore.kernels import show_config
 from lrcore.minimize import History, Iteration, minimize
 from lrcore.optimizers import *  # noqa: F403
 from lrcore.options import StepReport

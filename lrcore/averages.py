@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrcore import checks, kernels
 from lrcore.arrays import Array
+from lrcore.settings import Closed, Setting
 
 Doubles = NDArray[np.float64]
 
@@ -76,7 +77,16 @@ def ewma(x: ArrayLike, beta: float, bias_correction: bool = True) -> Array:
     return out.reshape(values.shape)
 
 
-class MovingAverage:
+class _Memory(NamedTuple):
+    """What an average remembers; exchanged whole, so that an interrupt comes before a value or after it."""
+
+    taken: int = 0
+    power: float = 1.0
+    v: Any = 0.0  # a float, or float64 array; never changed in place
+    dtype: np.dtype[Any] | None = None  # of the arrays averaged; None for numbers
+
+
+class MovingAverage(Closed):
     r"""The average of :func:`ewma`, one value at a time, with the same bits.
 
     .. code-block:: python
@@ -96,6 +106,7 @@ class MovingAverage:
     Attributes
     ----------
     beta, bias_correction
+        May be assigned: values taken from then on are weighted so.
     count : int
         Values taken so far.
     value : float, or array of the shape and dtype of those averaged
@@ -105,15 +116,24 @@ class MovingAverage:
     ------
     TypeError, ValueError
         An argument is not as described.
+    AttributeError
+        Something else is assigned.
     """
 
+    __slots__ = ("__weakref__", "_beta", "_bias_correction", "_memory")
+
+    beta = Setting(lambda name, value: checks.number(name, value, "[0, 1)"))
+    bias_correction = Setting(checks.flag)
+
     def __init__(self, beta: float, bias_correction: bool = True) -> None:
-        self.beta = checks.number("beta", beta, "[0, 1)")
-        self.bias_correction = checks.flag("bias_correction", bias_correction)
-        self.count = 0
-        self._power = 1.0
-        self._v: float | Doubles = 0.0
-        self._dtype: np.dtype[Any] | None = None  # of the arrays averaged; None for numbers
+        self.beta = beta
+        self.bias_correction = bias_correction
+        self._memory = _Memory()
+
+    @property
+    def count(self) -> int:
+        """Values taken so far."""
+        return self._memory.taken
 
     def update(self, x: ArrayLike) -> Any:
         """Take one more value, a number or an array, and return the average.
@@ -124,38 +144,38 @@ class MovingAverage:
             ``x`` is no number and no array of numbers, or its shape or dtype is not that of the values before.
             Nothing has changed.
         """
-        if isinstance(x, (float, int)) and not isinstance(x, bool) and not isinstance(self._v, np.ndarray):
-            self._v = self.beta * self._v + (1.0 - self.beta) * checks.number("x", x)
-            self._power = _next_power(self.beta, self._power)
-            self.count += 1
+        memory = self._memory
+        plain = checks.plain(x)
+        if isinstance(plain, (float, int)) and not isinstance(plain, bool) and not isinstance(memory.v, np.ndarray):
+            number = self.beta * memory.v + (1.0 - self.beta) * checks.number("x", plain)
+            self._memory = _Memory(memory.taken + 1, _next_power(self.beta, memory.power), number)
             return self.value
         values = _values(x)
         dtype = values.dtype if values.ndim else None
-        if self.count and (dtype, values.shape) != (self._dtype, np.shape(self._v)):
-            raise ValueError(
-                f"x must be {_kind(self._dtype, np.shape(self._v))} like those before, got {_kind(dtype, values.shape)}"
-            )
+        if memory.taken and (dtype, values.shape) != (memory.dtype, np.shape(memory.v)):
+            before = _kind(memory.dtype, np.shape(memory.v))
+            raise ValueError(f"x must be {before} like those before, got {_kind(dtype, values.shape)}")
         if dtype is None:
             return self.update(float(values))
-        v = self._v if isinstance(self._v, np.ndarray) else np.zeros(values.shape)
+        v = memory.v.copy() if isinstance(memory.v, np.ndarray) else np.zeros(values.shape)
         out = np.empty(values.shape, values.dtype)
-        self._power = _rows()(
-            values.reshape(1, -1), self.beta, self.bias_correction, v.reshape(-1), self._power, out.reshape(1, -1)
+        power = _rows()(
+            values.reshape(1, -1), self.beta, self.bias_correction, v.reshape(-1), memory.power, out.reshape(1, -1)
         )
-        self._v, self._dtype = v, dtype
-        self.count += 1
+        self._memory = _Memory(memory.taken + 1, power, v, dtype)
         return out
 
     @property
     def value(self) -> Any:
         """The average: a float, or a new array if arrays are averaged. NaN before the first value."""
-        if not self.count:
+        memory = self._memory
+        if not memory.taken:
             return float("nan")
-        correction = 1.0 - self._power if self.bias_correction else 1.0
-        if self._dtype is None:
-            return self._v / correction
+        correction = 1.0 - memory.power if self.bias_correction else 1.0
+        if memory.dtype is None:
+            return memory.v / correction
         with np.errstate(all="ignore"):
-            return np.asarray(self._v / correction).astype(self._dtype)
+            return np.asarray(memory.v / correction).astype(memory.dtype)
 
     def __repr__(self) -> str:
         correction = "" if self.bias_correction else ", bias_correction=False"
@@ -163,12 +183,14 @@ class MovingAverage:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on with the same bits, in plain numbers and an array, copied."""
+        memory = self._memory
         return {
             "beta": self.beta,
-            "count": self.count,
-            "power": self._power,
-            "average": self._v.copy() if isinstance(self._v, np.ndarray) else self._v,
-            "dtype": "" if self._dtype is None else self._dtype.name,
+            "bias_correction": self.bias_correction,
+            "count": memory.taken,
+            "power": memory.power,
+            "average": memory.v.copy() if isinstance(memory.v, np.ndarray) else memory.v,
+            "dtype": "" if memory.dtype is None else memory.dtype.name,
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -177,11 +199,15 @@ class MovingAverage:
         Raises
         ------
         TypeError, ValueError
-            ``saved`` is not the state of an average with this beta. Nothing has changed.
+            ``saved`` is not the state of an average with this beta and bias correction. Nothing has changed.
         """
         checks.state(saved, self.state_dict())
-        if saved["beta"] != self.beta:
-            raise ValueError(f"state['beta'] must be {self.beta!r}, got {saved['beta']!r}")
+        beta = checks.number("state['beta']", saved["beta"])
+        if beta != self.beta:
+            raise ValueError(f"state['beta'] must be {self.beta!r}, got {beta!r}")
+        bias_correction = checks.flag("state['bias_correction']", saved["bias_correction"])
+        if bias_correction != self.bias_correction:
+            raise ValueError(f"state['bias_correction'] must be {self.bias_correction!r}, got {bias_correction!r}")
         count = checks.whole("state['count']", saved["count"], 0)
         power = checks.number("state['power']", saved["power"])
         if not 0 <= power <= 1 or (power == 1) != (count == 0):
@@ -189,12 +215,11 @@ class MovingAverage:
         dtype = checks.one_of("state['dtype']", saved["dtype"], "", "float32", "float64")
         average = saved["average"]
         if not dtype:
-            self._v, self._dtype = checks.number("state['average']", average), None
+            self._memory = _Memory(count, power, checks.number("state['average']", average))
         elif isinstance(average, np.ndarray) and average.dtype == np.float64:
-            self._v, self._dtype = average.copy(), np.dtype(dtype)
+            self._memory = _Memory(count, power, average.copy(), np.dtype(dtype))
         else:
-            raise TypeError(f"state['average'] must be a float64 array, got {average!r}")
-        self.count, self._power = count, power
+            raise TypeError(f"state['average'] must be a float64 array, got {checks.shown(average)}")
 
 
 @np.errstate(all="ignore")

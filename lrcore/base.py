@@ -7,7 +7,7 @@ else.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -15,12 +15,12 @@ import numpy as np
 
 from lrcore import checks, hyperparameters, kernels, norms, reference, state, structure
 from lrcore.arrays import Array, assign
-from lrcore.groups import Now, ParameterGroup, Roster, Values
+from lrcore.groups import Now, ParameterGroup, Roster, Values, make_now
 from lrcore.hyperparameters import Number
 from lrcore.options import Bound, Choice, OnNonfinite, Options, StepReport, report
-from lrcore.state import Allocator, Clock, Clocks, Initial, Shape
+from lrcore.state import Allocator, Clocks, Initial, Shape
 from lrcore.stateful import Stateful
-from lrcore.structure import Parameters, Structure
+from lrcore.structure import Gradients, Parameters, Params, Structure
 
 _ONE = 1.0  # the default loss scale, known by identity: it needs no check
 
@@ -109,6 +109,11 @@ class Optimizer(Stateful):
     on_nonfinite = Choice("propagate", "skip", "raise")
     """As given. They may be assigned, and hold from the next step."""
 
+    _clip_norm: float | None
+    _clipnorm: float | None
+    _clip_value: float | None
+    _on_nonfinite: OnNonfinite
+
     shapes: ClassVar[Mapping[str, Callable[[Shape], Shape]]] = {}
     """State that the rule does not see, by name: its shape, of that of the parameter."""
 
@@ -123,7 +128,7 @@ class Optimizer(Stateful):
 
     def __init__(
         self,
-        params: Structure,
+        params: Params,
         given: Mapping[str, Any],
         like: str | None = None,
         maximize: bool | None = None,
@@ -230,7 +235,7 @@ class Optimizer(Stateful):
         }
 
     def _first_clocks(self) -> Clocks:
-        return (Clock(0, dict(self._initial_numbers(self._like))),)
+        return ((0, dict(self._initial_numbers(self._like))),)
 
     def _ranges_of_numbers(self) -> Mapping[str, str]:
         return {name: self.numbers[name] for name in self._initial_numbers(self._like)}
@@ -243,12 +248,7 @@ class Optimizer(Stateful):
         super()._prepare()
         self._build = kernels.selected
         self._sweeps: tuple[Roster | None, dict[bool, kernels.Sweep]] = None, {}
-        self._sweep(self._cell[0].roster, by_name=self._by_array)
-
-    @property
-    def _by_array(self) -> bool:
-        """Whether each array is a tensor of its own to the sweep, also in a ParameterBuffer."""
-        return self.clipnorm is not None or bool(self.sums)
+        self._sweep(self._cell[0].roster, by_name=self._clipnorm is not None or bool(self.sums))
 
     def _sweep(self, roster: Roster, by_name: bool) -> kernels.Sweep:
         """The sweep over these groups, made when it is first asked for."""
@@ -261,7 +261,7 @@ class Optimizer(Stateful):
 
     # The step.
 
-    def step(self, grads: Structure = None, grad_scale: float = _ONE, zero_grad: bool = False) -> StepReport:
+    def step(self, grads: Gradients = None, grad_scale: float = _ONE, zero_grad: bool = False) -> StepReport:
         """Change every parameter by one step.
 
         Parameters
@@ -286,62 +286,74 @@ class Optimizer(Stateful):
         RuntimeError
             Another thread is in a step of this optimizer, or :meth:`averaged` is in force. Nothing has changed.
         """
-        self._refuse_if_busy("step")
+        if self._lock.locked():
+            self._refuse_if_busy("step")
         with self._guard:
             return self._step(grads, grad_scale, zero_grad)
 
     def _step(self, grads: Structure, grad_scale: float, zero_grad: bool) -> StepReport:
         # Apart from the with statement: CPython 3.13 does not unwind one if interrupted at the end of a loop in it.
         now = self._current()
-        roster = now.roster
-        gathered, by_name = structure.gather(roster.parameters, grads, roster.grouped, self._by_array or now.uneven)
+        step, every, uneven, roster = now
+        groups, parameters, grouped, _ = roster
+        by_array = self._clipnorm is not None or bool(self.sums)  # is a tensor of its own, also in a buffer
+        gathered, by_name = structure.gather(parameters, grads, grouped, by_array or uneven)
         factor = 1.0
         if grad_scale is not _ONE:
             factor = 1.0 / hyperparameters.number("grad_scale", grad_scale)
         if zero_grad is not False:
             zero_grad = checks.flag("zero_grad", zero_grad)
-        which: list[int] | None = None
-        if self._by_array or now.uneven or kernels.any_none(gathered):
-            moving, which = now.moving(gathered, by_name, apart=self._by_array)
-        else:
-            moving = [(group, clocks[0]) for group, clocks in zip(roster.groups, now.clocks, strict=True)]
-        settled = [group.cell[0].settled or group.at(now.step, clock.t + 1) for group, clock in moving]
-        lr = settled[0][1] if which is None else roster.groups[0].at(now.step, now.step + 1)[1]
-        sweep = self._sweeps[1].get(by_name) if self._sweeps[0] is roster else None
+        of, made = self._sweeps
+        sweep = made.get(by_name) if of is roster else None
         if sweep is None or self._build == "reference":
-            structure.explain(roster.parameters, gathered, by_name, zero_grad)
+            structure.explain(parameters, gathered, by_name, zero_grad)
             sweep = self._sweep(roster, by_name)
         norm = None
-        if self.clip_norm is not None or self.on_nonfinite != "propagate":
+        if self._clip_norm is not None or self._on_nonfinite != "propagate":
             norm, finite = norms.norm(self._summed(sweep.total(gathered), gathered, by_name), gathered, factor)
-            if not finite and self.on_nonfinite != "propagate":
+            if not finite and self._on_nonfinite != "propagate":
                 self._refuse(gathered, by_name, zero_grad)
-                return StepReport(now.step, lr, False, norm)
-            if self.clip_norm is not None:
-                factor *= norms.clip_factor(norm, self.clip_norm, self._like)
-        each = self._each(sweep, gathered, by_name, factor) if self._by_array else None
-        terms, clocks = [], []
-        for k, ((group, clock), (h, rate, l2, keep)) in enumerate(zip(moving, settled, strict=True)):
-            t, numbers, scale = clock.t + 1, clock.numbers, factor
+                return StepReport(step, self.next_rate, False, norm)
+            if self._clip_norm is not None:
+                factor *= norms.clip_factor(norm, self._clip_norm, self._like)
+        moving: Iterable[tuple[ParameterGroup, Clocks]] = zip(groups, every)  # noqa: B905  # they belong together
+        which = None
+        if by_array or uneven or kernels.any_none(gathered):
+            moving, which = now.moving(gathered, by_name, apart=by_array)
+        each = iter(self._each(sweep, gathered, by_name, factor)) if by_array else None
+        terms, clocks, rates = [], [], []
+        for group, ((t, numbers),) in moving:
+            h, lr, l2, keep = group.cell[0].settled or group.at(step, t + 1)
+            t += 1
+            scale, known = factor, numbers
             if each is not None:
-                scale, sums = each[k]
-                numbers = {**numbers, **sums}
-            rest = self._coefficients(group.rule, h, rate, t, numbers)
-            ema = 1.0 if self._ema is None else self._ema_at(t, self._ema)
-            terms.append((-scale if h["maximize"] else scale, l2, ema, 1.0 - ema, t == 1, keep, *rest))
-            clocks.append(Clock(t, self._advance(h, t, numbers) if clock.numbers else clock.numbers))
-        after = now.after(clocks, which, by_name)
+                scale, sums = next(each)
+                known = {**numbers, **sums}
+            if h["maximize"]:
+                scale = -scale
+            rest = self._coefficients(group.rule, h, lr, t, known)
+            if self._ema is None:
+                terms.append((scale, l2, 1.0, 0.0, False, keep, *rest))
+            else:
+                ema = self._ema_at(t, self._ema)
+                terms.append((scale, l2, ema, 1.0 - ema, t == 1, keep, *rest))
+            clocks.append(((t, self._advance(h, t, known) if numbers else numbers),))
+            rates.append(lr)
+        if which is None:
+            after, rate = make_now((step + 1, tuple(clocks), False, roster)), rates[0]
+        else:
+            after, rate = now.after(clocks, which, by_name), groups[0].at(step)[1]
         before = sweep.steps
         try:
             # An interrupt may arrive between any two lines; the sweep's own count tells what was done.
-            accepted = sweep.step(gathered, terms, which, self.clip_value or math.inf, zero_grad)
+            accepted = sweep.step(gathered, terms, which, self._clip_value or math.inf, zero_grad)
         finally:
             if sweep.steps != before:
                 self._cell[0] = after
         if not accepted:
-            structure.explain(roster.parameters, gathered, by_name, zero_grad)
+            structure.explain(parameters, gathered, by_name, zero_grad)
             raise RuntimeError(_REFUSED)
-        return report((after.step, lr, True, norm))
+        return report((step + 1, rate, True, norm))
 
     def _summed(self, sums: Any, grads: Sequence[Array | None], by_name: bool) -> Any:
         """Sums of a sweep; raises the reason where it has refused to form them."""
@@ -354,15 +366,15 @@ class Optimizer(Stateful):
         self, sweep: kernels.Sweep, grads: Sequence[Array | None], by_name: bool, factor: float
     ) -> list[tuple[float, dict[str, float]]]:
         """For each array that does not rest, what its gradient is multiplied by, and the sums asked for."""
-        wanted = dict.fromkeys((*(("gg",) if self.clipnorm is not None else ()), *self.sums))
+        wanted = dict.fromkeys((*(("gg",) if self._clipnorm is not None else ()), *self.sums))
         columns = {of: self._summed(sweep.totals(grads, of), grads, by_name) for of in wanted}
         each: list[tuple[float, dict[str, float]]] = []
         for k, g in enumerate(grads):
             if g is not None:
                 scale = factor
-                if self.clipnorm is not None:
+                if self._clipnorm is not None:
                     value, _ = norms.norm(columns["gg"][k], [g], factor)
-                    scale *= norms.clip_factor(value, self.clipnorm, "keras")
+                    scale *= norms.clip_factor(value, self._clipnorm, "keras")
                 powers = {"gg": scale * scale, "gt": scale, "tt": 1.0}
                 each.append((scale, {of: columns[of][k] * powers[of] for of in self.sums}))
         return each
@@ -370,7 +382,7 @@ class Optimizer(Stateful):
     def _refuse(self, grads: Sequence[Array | None], by_name: bool, zero_grad: bool) -> None:
         """Raise if gradients that are not finite are to raise; else leave them zeroed if asked to."""
         labelled = structure.explain(self._cell[0].roster.parameters, grads, by_name, zero_grad)
-        if self.on_nonfinite == "raise":
+        if self._on_nonfinite == "raise":
             norms.raise_nonfinite(labelled)
         if zero_grad:
             assign([g for _, g in labelled], [0.0] * len(labelled))
@@ -441,7 +453,7 @@ class Optimizer(Stateful):
             for k, (theta, _, average) in enumerate(tensors):
                 assert average is not None
                 pairs.append((theta, average))
-                if clocks[k if by_name else 0].t == 0:
+                if clocks[k if by_name else 0][0] == 0:
                     new.append((average, theta))
         assign([average for average, _ in new], [theta for _, theta in new])
         return pairs

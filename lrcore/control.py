@@ -25,76 +25,27 @@ infinity in the bad direction.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
 
 from lrcore import checks, hyperparameters
-from lrcore.arrays import Array
+from lrcore.arrays import Array, assign
+from lrcore.base import Optimizer
 from lrcore.hyperparameters import Number
 from lrcore.minimize import Iteration
-from lrcore.structure import Structure, arrays_of
+from lrcore.settings import Setting
+from lrcore.structure import Structure, arrays_of, check_array
+from lrcore.watch import Metric, Mode, Watch
 
-Mode = Literal["min", "max"]
-Metric = Callable[[Iteration], float]
 PlateauAnswer = Literal["improved", "waiting", "cooldown", "reduced", "stop"]
 StoppingAnswer = Literal["improved", "waiting", "stop"]
 
 _REACHED = 1 + 1e-12  # times stop_at: three times 0.1 is a thousandth, though not to the last bit
 
 
-class _Watch:
-    """The best metric so far, how many updates ago it was, and when a run of minimize is to be looked at."""
-
-    def __init__(
-        self, patience: int, mode: Mode, threshold: float, relative: bool, metric: Metric | None, every: int
-    ) -> None:
-        self.patience = checks.whole("patience", patience, 1)
-        self.mode = checks.one_of("mode", mode, "min", "max")
-        self.metric = metric if metric is None else checks.function("metric", metric)
-        self.every = checks.whole("every", every, 1)
-        self.best = math.inf if mode == "min" else -math.inf
-        self.waited = 0
-        self._threshold = threshold
-        self._relative = relative
-        self._seen = -1  # step count of the optimizer when a run was last looked at
-
-    def _improves(self, metric: float) -> bool:
-        if math.isinf(self.best):
-            margin = 0.0
-        else:
-            margin = self._threshold * abs(self.best) if self._relative else self._threshold
-        return metric < self.best - margin if self.mode == "min" else metric > self.best + margin
-
-    def _note(self, metric: float, improved: bool) -> None:
-        if improved:
-            self.best = metric
-        self.waited = 0 if improved else self.waited + 1
-
-    def _look(self, at: Iteration) -> float | None:
-        """The metric of a run at this point; None where it is not looked at, or was already."""
-        step = at.optimizer.step_count
-        if step % self.every or step == self._seen:
-            return None
-        metric = checks.number("metric", self.metric(at) if self.metric else at.loss)
-        self._seen = step
-        return metric
-
-    def _state(self) -> dict[str, Any]:
-        return {"best": self.best, "waited": self.waited, "seen": self._seen}
-
-    def _load(self, saved: Mapping[str, Any]) -> None:
-        best = checks.number("state['best']", saved["best"])
-        if math.isnan(best):
-            raise ValueError("state['best'] must not be nan")
-        waited = checks.whole("state['waited']", saved["waited"], 0)
-        seen = checks.whole("state['seen']", saved["seen"], -1)
-        self.best, self.waited, self._seen = best, waited, seen
-
-
-class ReduceOnPlateau(_Watch):
+class ReduceOnPlateau(Watch):
     r"""A rate that is reduced whenever the metric has stopped improving.
 
     .. math::
@@ -144,6 +95,9 @@ class ReduceOnPlateau(_Watch):
     ------
     TypeError, ValueError
         An argument is not as described.
+    AttributeError
+        Something else than the arguments is assigned, or ``mode``. The other arguments may be: they are checked, and
+        hold from the next update on.
 
     Notes
     -----
@@ -162,6 +116,15 @@ class ReduceOnPlateau(_Watch):
     0.05
     """
 
+    __slots__ = ("_asked", "_cooldown", "_factor", "_initial", "_stop_at", "_threshold", "_threshold_mode")
+
+    initial = Setting(lambda name, value: value if callable(value) else hyperparameters.number("lr", value, name))
+    factor = Setting(lambda name, value: checks.number(name, value, "(0, 1)"))
+    threshold = Setting(lambda name, value: checks.number(name, value, "[0, inf)"))
+    cooldown = Setting(lambda name, value: checks.whole(name, value, 0))
+    stop_at = Setting(lambda name, value: checks.number(name, value, "[0, 1)"))
+    threshold_mode = Setting(lambda name, value: checks.one_of(name, value, "rel", "abs"))
+
     def __init__(
         self,
         initial: Number,
@@ -176,16 +139,21 @@ class ReduceOnPlateau(_Watch):
         metric: Metric | None = None,
         every: int = 1,
     ) -> None:
-        self.initial = initial if callable(initial) else hyperparameters.number("lr", initial, "initial")
-        self.factor = checks.number("factor", factor, "(0, 1)")
-        self.threshold = checks.number("threshold", threshold, "[0, inf)")
-        self.cooldown = checks.whole("cooldown", cooldown, 0)
-        self.stop_at = checks.number("stop_at", stop_at, "[0, 1)")
-        self.threshold_mode = checks.one_of("threshold_mode", threshold_mode, "rel", "abs")
-        super().__init__(patience, mode, self.threshold, threshold_mode == "rel", metric, every)
-        self.scale = 1.0
-        self._in_use = False  # as a rate
-        self._cooling = 0
+        self.initial = initial
+        self.factor = factor
+        self.threshold = threshold
+        self.cooldown = cooldown
+        self.stop_at = stop_at
+        self.threshold_mode = threshold_mode
+        super().__init__(patience, mode, metric, every)
+        self._memory |= {"scale": 1.0, "cooling": 0}
+        self._asked = False
+
+    @property
+    def scale(self) -> float:
+        """s; 1 at first."""
+        scale: float = self._memory["scale"]
+        return scale
 
     @property
     def stopped(self) -> bool:
@@ -202,17 +170,26 @@ class ReduceOnPlateau(_Watch):
         Raises
         ------
         ValueError
-            As a callback: no optimizer has asked for its rate, so it is not in use.
+            As a callback: the optimizer does not ask it for a rate, or is not that of the run watched before.
         """
         if not isinstance(step, Iteration):
-            self._in_use = True
-            return (self.initial(step) if callable(self.initial) else self.initial) * self.scale
-        if not self._in_use:
-            raise ValueError(f"optimizer must have this ReduceOnPlateau as its lr, got lr={step.optimizer.lr!r}")
+            self._asked = True
+            rate: float = (self.initial(step) if callable(self.initial) else self.initial) * self.scale
+            return rate
+        self._check_in_use(step.optimizer)
+        self._watches(step)
         metric = self._look(step)
         if metric is not None:
-            self.update(metric)
+            self._take(metric, {"seen": step.optimizer.step_count})
         return self.stopped
+
+    def _check_in_use(self, optimizer: Optimizer) -> None:
+        """Raise unless the rate of a group comes from here, directly or through other schedules."""
+        self._asked = False
+        for group in optimizer.param_groups:
+            hyperparameters.at("lr", group["lr"], optimizer.step_count)
+        if not self._asked:
+            raise ValueError(f"optimizer must have this ReduceOnPlateau as its lr, got lr={optimizer.lr!r}")
 
     def update(self, metric: float) -> PlateauAnswer:
         """Take one more metric, reduce the rate if it is time, and say what was done.
@@ -224,51 +201,68 @@ class ReduceOnPlateau(_Watch):
             improvement, for fewer than ``patience`` updates. "reduced". "stop": reduced to ``stop_at``; and ever
             after, when nothing changes any more.
         """
-        metric = checks.number("metric", metric)
+        return self._take(checks.number("metric", metric), {})
+
+    def _take(self, metric: float, also: dict[str, Any]) -> PlateauAnswer:
         if self.stopped:
             return "stop"
-        cooling = self._cooling > 0
-        self._cooling -= cooling
-        improved = self._improves(metric)
-        self._note(metric, improved)
-        if improved:
-            return "improved"
+        answer, changed = self._next(metric)
+        self._memory = self._memory | changed | also
+        return answer
+
+    def _next(self, metric: float) -> tuple[PlateauAnswer, dict[str, Any]]:
+        """What a metric brings about."""
+        cooling = self._memory["cooling"]
+        left = max(0, cooling - 1)
+        if self._improves(metric, self.threshold, self.threshold_mode == "rel"):
+            return "improved", {"best": metric, "waited": 0, "cooling": left}
         if cooling:
-            self.waited = 0
-            return "cooldown"
-        if self.waited < self.patience:
-            return "waiting"
-        self.waited = 0
-        self._cooling = self.cooldown
-        self.scale *= self.factor
-        if self.scale > self.stop_at * _REACHED:
-            return "reduced"
-        self.scale = self.stop_at
-        return "stop"
+            return "cooldown", {"waited": 0, "cooling": left}
+        if self.waited + 1 < self.patience:
+            return "waiting", {"waited": self.waited + 1}
+        scale = self.scale * self.factor
+        last = scale <= self.stop_at * _REACHED
+        return "stop" if last else "reduced", {
+            "waited": 0, "cooling": self.cooldown, "scale": self.stop_at if last else scale,
+        }  # fmt: skip
 
     def __repr__(self) -> str:
         return f"ReduceOnPlateau({self.initial!r}, factor={self.factor!r}, patience={self.patience!r}): {self.scale:g}x"
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it stands, in plain numbers."""
-        return {"scale": self.scale, "cooling": self._cooling, **self._state()}
+        """Where it stands and the arguments it was made with, in plain numbers and text."""
+        return {**self._memory, **self._settings()}
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            **super()._settings(),
+            "initial": None if callable(self.initial) else self.initial,
+            "factor": self.factor,
+            "threshold": self.threshold,
+            "threshold_mode": self.threshold_mode,
+            "cooldown": self.cooldown,
+            "stop_at": self.stop_at,
+        }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on where :meth:`state_dict` left off.
 
+        To go on with other arguments, load into a plateau with the same ones, then assign to it.
+
         Raises
         ------
         TypeError, ValueError
-            ``saved`` is not such a state. Nothing has changed.
+            ``saved`` is not the state of a plateau with these arguments. Nothing has changed.
         """
         checks.state(saved, self.state_dict())
-        scale = checks.number("state['scale']", saved["scale"], "[0, 1]")
-        cooling = checks.whole("state['cooling']", saved["cooling"], 0)
-        self._load(saved)
-        self.scale, self._cooling = scale, cooling
+        self._check_settings(saved)
+        memory = self._checked_memory(saved)
+        memory["scale"] = checks.number("state['scale']", saved["scale"], "[0, 1]")
+        memory["cooling"] = checks.whole("state['cooling']", saved["cooling"], 0)
+        self._memory, self._run = memory, None
 
 
-class EarlyStopping(_Watch):
+class EarlyStopping(Watch):
     """Stops when the metric has stopped improving; remembers the best step and its parameters.
 
     Parameters
@@ -278,7 +272,7 @@ class EarlyStopping(_Watch):
     mode : {"min", "max"}
         Whether lower or higher is better.
     min_delta : float >= 0
-        How much better than the best a metric must be, in its own unit.
+        How much better than the best a metric must be, in its own unit. It is the ``threshold`` of a plateau.
     restore_best : bool
         Keep a copy of the best parameters. A run of minimize then ends with them in place, however it ends short
         of an exception; by hand, call :meth:`restore`.
@@ -301,9 +295,16 @@ class EarlyStopping(_Watch):
     ------
     TypeError, ValueError
         An argument is not as described.
+    AttributeError
+        Something else than the arguments is assigned, or ``mode``. The other arguments may be: they are checked, and
+        hold from the next update on.
 
     Notes
     -----
+    It belongs to one run: to one optimizer, and to the parameters that it is given first. Going on with these is
+    resuming; others are refused, as the best of one model is not that of another. A copy, or a new one with
+    the state loaded, belongs to the run that it is first used in.
+
     ``patience`` and ``min_delta`` are those of Keras's ``EarlyStopping``, which restores the best parameters only
     with ``restore_best_weights=True``.
 
@@ -316,6 +317,11 @@ class EarlyStopping(_Watch):
     1
     """
 
+    __slots__ = ("_min_delta", "_of", "_restore_best")
+
+    min_delta = Setting(lambda name, value: checks.number(name, value, "[0, inf)"))
+    restore_best = Setting(checks.flag)
+
     def __init__(
         self,
         patience: int = 10,
@@ -326,23 +332,36 @@ class EarlyStopping(_Watch):
         metric: Metric | None = None,
         every: int = 1,
     ) -> None:
-        self.min_delta = checks.number("min_delta", min_delta, "[0, inf)")
-        self.restore_best = checks.flag("restore_best", restore_best)
-        super().__init__(patience, mode, self.min_delta, False, metric, every)
-        self.best_step = -1
-        self._updates = 0
-        self._kept: list[Array] = []
+        self.min_delta = min_delta
+        self.restore_best = restore_best
+        super().__init__(patience, mode, metric, every)
+        self._memory |= {"best_step": -1, "updates": 0, "kept": []}
+        self._of: list[Array] = []
+
+    @property
+    def best_step(self) -> int:
+        """The step that had the best metric; -1 before the first."""
+        step: int = self._memory["best_step"]
+        return step
 
     def __call__(self, at: Iteration) -> bool:
         """As a callback of minimize: whether to stop."""
+        if not self._of and self._memory["kept"] and at.optimizer.step_count == 0 > self._memory["seen"]:
+            raise ValueError(
+                "EarlyStopping must be new for a new run, got one with the parameters of another and an optimizer at "
+                "step 0"
+            )
+        self._watches(at)
+        arrays = self._belonging(at.params)
         metric = self._look(at)
         if metric is not None:
-            self.update(metric, at.params, at.optimizer.step_count)
+            step = at.optimizer.step_count
+            self._take(metric, arrays, step, {"seen": step})
         return self.waited >= self.patience
 
     def finish(self, at: Iteration) -> str | None:
         """At the end of a run of minimize: restore the best parameters, and say so if they are not the last."""
-        if not self._kept:
+        if not self.restore_best or not self._memory["kept"]:
             return None
         self.restore(at.params)
         step = at.optimizer.step_count
@@ -365,16 +384,40 @@ class EarlyStopping(_Watch):
             "stop" when ``patience`` updates in a row brought no improvement, until one does.
         """
         metric = checks.number("metric", metric)
-        step = self._updates if step is None else checks.whole("step", step, 0)
-        improved = self._improves(metric)
-        if improved:
-            self._keep(arrays_of(params) if self.restore_best and params is not None else [])
-            self.best_step = step
-        self._note(metric, improved)
-        self._updates += 1
-        if improved:
-            return "improved"
-        return "stop" if self.waited >= self.patience else "waiting"
+        step = self._memory["updates"] if step is None else checks.whole("step", step, 0)
+        return self._take(metric, [] if params is None else self._belonging(params), step, {})
+
+    def _take(self, metric: float, arrays: list[Array], step: int, also: dict[str, Any]) -> StoppingAnswer:
+        updates = self._memory["updates"] + 1
+        if not self._improves(metric, self.min_delta, False):
+            waited = self.waited + 1
+            self._memory = self._memory | {"waited": waited, "updates": updates} | also
+            return "stop" if waited >= self.patience else "waiting"
+        changed = {"best": metric, "waited": 0, "updates": updates, "best_step": step} | also
+        kept = self._memory["kept"]
+        wanted = arrays if self.restore_best else []
+        if _forms(kept) == _forms(wanted):
+            assign(kept, wanted, *((self._memory, key, value) for key, value in changed.items()))
+        else:
+            self._memory = self._memory | changed | {"kept": [array.copy() for array in wanted]}
+        return "improved"
+
+    def _belonging(self, params: Structure) -> list[Array]:
+        """The arrays of ``params``; raises if they are not those of the model that was seen first."""
+        arrays = arrays_of(params)
+        kept = self._memory["kept"]
+        if kept and _forms(kept) != _forms(arrays):
+            raise ValueError(
+                f"params must have the shapes and dtypes of those kept, {_forms(kept)}, got {_forms(arrays)}"
+            )
+        if not self._of:
+            self._of = arrays
+        elif [_place(array) for array in arrays] != [_place(array) for array in self._of]:
+            raise ValueError(
+                "params must be those that this EarlyStopping was given first, got other arrays; make a new one for "
+                "another model, or give it this one's state_dict()"
+            )
+        return arrays
 
     def restore(self, params: Structure) -> None:
         """Copy the best parameters back into ``params``.
@@ -382,55 +425,62 @@ class EarlyStopping(_Watch):
         Raises
         ------
         TypeError, ValueError
-            ``params`` does not have the shapes and dtypes of those kept. Nothing has changed.
+            ``params`` does not have the shapes and dtypes of those kept, or is another model's. Nothing has changed.
         RuntimeError
             None were kept: ``restore_best`` is False, or ``update`` was not given any with the best metric.
         """
-        if not self._kept:
+        kept = self._memory["kept"]
+        if not kept:
             raise RuntimeError(
                 "no parameters to restore: update must be given params, and restore_best be True"
                 if self.best_step >= 0
                 else "no parameters to restore: there is no best step yet"
             )
-        arrays = arrays_of(params)
-        mine, theirs = ([(a.shape, a.dtype.name) for a in some] for some in (self._kept, arrays))
-        if mine != theirs:
-            raise ValueError(f"params must have the shapes and dtypes of those kept, {mine}, got {theirs}")
-        for array, kept in zip(arrays, self._kept, strict=True):
-            array[...] = kept
-
-    def _keep(self, arrays: list[Array]) -> None:
-        if [(a.shape, a.dtype) for a in arrays] != [(a.shape, a.dtype) for a in self._kept]:
-            self._kept = [array.copy() for array in arrays]
-            return
-        for kept, array in zip(self._kept, arrays, strict=True):
-            kept[...] = array
+        assign(self._belonging(params), kept)
 
     def __repr__(self) -> str:
         return f"EarlyStopping(patience={self.patience!r}, mode={self.mode!r}): best {self.best:g} at {self.best_step}"
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it stands, in plain numbers, and the arrays of the best parameters, copied."""
-        return {
-            "best_step": self.best_step,
-            "updates": self._updates,
-            "params": [kept.copy() for kept in self._kept],
-            **self._state(),
-        }
+        """Where it stands, its arguments, in plain numbers and text, and the arrays of the best parameters, copied."""
+        memory = dict(self._memory)
+        return {"params": [array.copy() for array in memory.pop("kept")], **memory, **self._settings()}
+
+    def _settings(self) -> dict[str, Any]:
+        return {**super()._settings(), "min_delta": self.min_delta, "restore_best": self.restore_best}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on where :meth:`state_dict` left off.
 
+        To go on with other arguments, load into one with the same ones, then assign to it.
+
         Raises
         ------
         TypeError, ValueError
-            ``saved`` is not such a state. Nothing has changed.
+            ``saved`` is not the state of an EarlyStopping with these arguments. Nothing has changed.
         """
         checks.state(saved, self.state_dict())
-        best_step = checks.whole("state['best_step']", saved["best_step"], -1)
-        updates = checks.whole("state['updates']", saved["updates"], 0)
+        self._check_settings(saved)
+        memory = self._checked_memory(saved)
+        memory["best_step"] = checks.whole("state['best_step']", saved["best_step"], -1)
+        memory["updates"] = checks.whole("state['updates']", saved["updates"], 0)
         params = saved["params"]
         if not isinstance(params, (list, tuple)) or not all(isinstance(array, np.ndarray) for array in params):
-            raise TypeError(f"state['params'] must be a list of arrays, got {params!r}")
-        self._load(saved)
-        self.best_step, self._updates, self._kept = best_step, updates, [array.copy() for array in params]
+            raise TypeError(f"state['params'] must be a list of arrays, got {checks.shown(params)}")
+        for k, array in enumerate(params):
+            check_array(f"state['params'][{k}]", array)
+        memory["kept"] = [array.copy() for array in params]
+        self._memory, self._run, self._of = memory, None, []
+
+    def __getstate__(self) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        own, kept = super().__getstate__()
+        kept["_memory"]["kept"] = [array.copy() for array in self._memory["kept"]]
+        return own, kept | {"_of": []}
+
+
+def _forms(arrays: Sequence[Array]) -> list[tuple[tuple[int, ...], str]]:
+    return [(array.shape, array.dtype.name) for array in arrays]
+
+
+def _place(array: Array) -> tuple[int, tuple[int, ...], str]:
+    return array.ctypes.data, array.shape, array.dtype.name

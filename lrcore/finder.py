@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +22,23 @@ from lrcore import checks
 from lrcore.arrays import Array
 from lrcore.averages import MovingAverage
 from lrcore.base import Optimizer
+from lrcore.divergence import Divergence
+from lrcore.groups import ParameterGroup
 from lrcore.minimize import bind, evaluate
 from lrcore.structure import Structure
 
 Function = Callable[[Structure], tuple[Any, Structure]]
 MakesOptimizer = Optimizer | Callable[[Structure], Optimizer]
+T = TypeVar("T")
 
-_DIVERGED = 4.0  # times the best smoothed loss, as in fastai
+_ROUNDING = 32  # units of rounding by which a loss that is constant may wobble
 _DECADES = 12  # that coarse_lr tries on either side of the start
 _COARSE = 6  # likewise find_weight_decay
 
 
 @dataclass(frozen=True, eq=False)
 class LrFinding:
-    """Losses over rates, and the rates that they suggest. NaN where no rate lowered the loss.
+    """Losses over rates, and the rates that they suggest. NaN where no rate lowered the loss by more than rounding.
 
     The suggestions are read off the smoothed losses, without the first tenth of the rates: the first averages
     are of few values.
@@ -83,6 +86,7 @@ def find_lr(
     steps: int = 100,
     *,
     beta: float = 0.9,
+    stop_diverged: bool = True,
 ) -> LrFinding:
     r"""Try rates from ``low`` to ``high``, one step at each: the range test of Smith 2017.
 
@@ -90,8 +94,8 @@ def find_lr(
 
         \eta_k = \text{low} \cdot (\text{high} / \text{low})^{k / (\text{steps} - 1)} \qquad k = 0, 1, \ldots
 
-    Ends early where the loss diverges: it is not finite, or its moving average is above the best one by more than
-    three times the best one's size (that is, above 4 times the best, if that is positive).
+    Ends early where the loss diverges: it is not finite, or has grown a thousandfold and still grows, as
+    :mod:`lrcore.divergence` has it.
 
     Parameters
     ----------
@@ -107,6 +111,8 @@ def find_lr(
     steps : int >= 2
     beta : float in [0, 1)
         Of the moving average, see :class:`lrcore.MovingAverage`. 0: none.
+    stop_diverged : bool
+        False: try every rate, as long as the loss is finite.
 
     Returns
     -------
@@ -120,7 +126,8 @@ def find_lr(
 
     Notes
     -----
-    Range, number of steps and limit of divergence are fastai's. There, in ignite and in Lightning a rate is
+    Range and number of steps are fastai's. It ends where the moving average is above 4 times the best, which the
+    losses of single rows soon are by chance. There, in ignite and in Lightning a rate is
     credited with the loss before its step, here with the loss after it; their moving averages have beta 0.98,
     0.95 and 0.98: with a hundred steps, a lag of decades. Leslie N. Smith, "Cyclical learning rates for training
     neural networks", section 3.3, 2017.
@@ -131,42 +138,54 @@ def find_lr(
         raise ValueError(f"low must be < high, got {low!r} and {high!r}")
     steps = checks.whole("steps", steps, 2)
     average = MovingAverage(beta)
+    stop_diverged = checks.flag("stop_diverged", stop_diverged)
     opt, arrays = bind(optimizer, params)
     rates: list[float] = []
     losses: list[float] = []
-    smoothed: list[float] = []
-    best = math.inf
-    diverged = False
-    with _put_back(arrays, opt), np.errstate(all="ignore"):
+
+    def search() -> bool:
+        judge = Divergence()
         proportions = _proportions(opt)
         loss, grads = evaluate(fun, params)
         if not math.isfinite(loss):
             raise ValueError(f"fun must return a finite loss at params, got {loss}")
+        judge.update(loss)
         for k in range(steps):
             rate = low * (high / low) ** (k / (steps - 1))
             _set_rate(opt, rate, proportions)
             loss, grads = _step(opt, grads, fun, params)
             if not math.isfinite(loss):
-                diverged = True
-                break
+                return True
             rates.append(rate)
             losses.append(loss)
-            smoothed.append(average.update(loss))
-            best = min(best, smoothed[-1])
-            if smoothed[-1] > best + (_DIVERGED - 1) * abs(best):
-                diverged = True
-                break
+            if stop_diverged and judge.update(loss):
+                return True
+        return False
+
+    diverged = _and_put_back(search, arrays, opt)
     if not rates:
         raise ValueError(f"low must be a rate at which the loss stays finite, got {low!r}")
-    steepest, valley, minimum = _suggest(np.array(rates), np.array(smoothed), steps // 10)
-    return LrFinding(np.array(rates), np.array(losses), np.array(smoothed), steepest, valley, minimum, diverged)
+    smoothed = np.array([average.update(loss) for loss in losses])
+    found = np.array(losses)
+    with np.errstate(all="ignore"):
+        suggested = _suggest(np.array(rates), smoothed, steps // 10, _resolution(found, arrays))
+    return LrFinding(np.array(rates), found, smoothed, *suggested, diverged)
 
 
-def _suggest(rates: NDArray[np.float64], losses: NDArray[np.float64], skip: int) -> tuple[float, float, float]:
+def _resolution(losses: NDArray[np.float64], arrays: Sequence[Array]) -> float:
+    """The rounding error of the losses, relative to their size: of float32 if they are, or the parameters."""
+    single = (losses == losses.astype(np.float32)).all() or any(array.dtype == np.float32 for array in arrays)
+    return _ROUNDING * float(np.finfo(np.float32 if single else np.float64).eps)
+
+
+def _suggest(
+    rates: NDArray[np.float64], losses: NDArray[np.float64], skip: int, resolution: float
+) -> tuple[float, float, float]:
     """The rates of the steepest fall, of the valley and of the minimum, without the first ``skip`` rates."""
     rates, losses = rates[skip:], losses[skip:]
     lowest = int(np.argmin(losses)) if len(losses) else 0
-    if lowest == 0:
+    until = losses[: lowest + 1]
+    if lowest == 0 or until.max() - until[-1] <= resolution * np.abs(until).max():
         return math.nan, math.nan, math.nan
     slopes = np.gradient(losses[: lowest + 1], np.log(rates[: lowest + 1]))
     return float(rates[np.argmin(slopes)]), float(rates[_valley(losses)]), float(rates[lowest])
@@ -247,8 +266,7 @@ def coarse_lr(
     trials: list[LrTrial] = []
     for power in range(_DECADES + 1):
         rate = start * 10**power if power == 0 or trials[0].falls else start / 10**power
-        with _put_back(arrays, opt), np.errstate(all="ignore"):
-            trials.append(_try_rate(fun, params, opt, rate, steps))
+        trials.append(_and_put_back(partial(_try_rate, fun, params, opt, rate, steps), arrays, opt))
         if trials[-1].falls != trials[0].falls:
             return CoarseLr(max(trial.lr for trial in trials if trial.falls), tuple(trials))
     rates = sorted(trial.lr for trial in trials)
@@ -268,7 +286,10 @@ def _try_rate(fun: Function, params: Structure, opt: Optimizer, rate: float, ste
         if not math.isfinite(loss):
             return LrTrial(rate, before, loss, False)
     half = losses[steps // 2 :]
-    after = math.fsum(half) / len(half)
+    total = 0.0
+    for loss in half:
+        total += loss
+    after = total / len(half)
     return LrTrial(rate, before, after, after < before)
 
 
@@ -371,20 +392,17 @@ def _badness(trial: WeightDecayTrial) -> float:
     return math.inf if math.isnan(trial.loss) else trial.loss
 
 
-@contextmanager
-def _put_back(arrays: Sequence[Array], opt: Optimizer) -> Iterator[None]:
-    """Afterwards parameters and optimizer are as before, whatever happened."""
-    values = [array.copy() for array in arrays]
-    rates = [group["lr"] for group in opt.param_groups]
-    state = opt.state_dict()
+def _and_put_back(search: Callable[[], T], arrays: Sequence[Array], opt: Optimizer) -> T:
+    """What ``search`` returns; afterwards parameters and optimizer are as before, whatever happened.
+
+    No with statement, which an interrupt may leave before what is to be put back is.
+    """
+    put_back = opt._snapshot(arrays)
     try:
-        yield
+        with np.errstate(all="ignore"):
+            return search()
     finally:
-        for array, value in zip(arrays, values, strict=True):
-            array[...] = value
-        for group, rate in zip(opt.param_groups, rates, strict=True):
-            group["lr"] = rate
-        opt.load_state_dict(state)
+        put_back()
 
 
 def _step(opt: Optimizer, grads: Structure, fun: Function, params: Structure) -> tuple[float, Structure]:
@@ -398,15 +416,21 @@ def _step(opt: Optimizer, grads: Structure, fun: Function, params: Structure) ->
 
 def _proportions(opt: Optimizer) -> list[float]:
     """Each group's rate at the next step, relative to the highest; 1 for all if that is zero."""
-    rates = [group.at(opt.step_count)[0]["lr"] for group in opt.param_groups]
+    rates = [_rate(group, opt) for group in opt.param_groups]
     highest = max(rates)
     return [rate / highest for rate in rates] if highest else [1.0] * len(rates)
 
 
 def _set_rate(opt: Optimizer, rate: float, proportions: Sequence[float]) -> None:
+    """Have every group step at this rate times its proportion, after any inverse-time decay of its own."""
     for group, proportion in zip(opt.param_groups, proportions, strict=True):
-        group["lr"] = rate * proportion
-    wanted, given = rate * proportions[0], opt.next_rate
-    if given not in (0.0, wanted):  # the optimizer has inverse-time decay built in
-        for group in opt.param_groups:
-            group["lr"] *= wanted / given
+        wanted = rate * proportion
+        group["lr"] = wanted
+        given = _rate(group, opt)
+        if given not in (0.0, wanted):
+            group["lr"] = wanted * (wanted / given)
+
+
+def _rate(group: ParameterGroup, opt: Optimizer) -> float:
+    """The rate at which the group will take the optimizer's next step."""
+    return group.at(opt.step_count)[1]

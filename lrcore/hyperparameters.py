@@ -63,8 +63,9 @@ def is_scheduled(value: Any) -> bool:
     return callable(value) or (isinstance(value, tuple) and any(map(callable, value)))
 
 
-def at(name: str, value: Any, step: int, interval: str) -> Any:
+def at(name: str, value: Any, step: int, interval: str = "") -> Any:
     """The value of a hyperparameter at a step, counted from 0; checked where a schedule gives it."""
+    interval = interval or RANGES[name]
     if callable(value):
         return checks.number(f"{name} at step {step}", value(step), interval)
     if isinstance(value, tuple):

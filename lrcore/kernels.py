@@ -18,6 +18,7 @@ import numpy as np
 
 from lrcore import pool, reference
 from lrcore.arrays import Array
+from lrcore.checks import shown
 
 Tensors = Sequence[tuple[Array, Sequence[Array], Array | None]]
 
@@ -68,7 +69,7 @@ def module(build: str) -> Any:
 
 def formulas(build: str) -> Any:
     """The module with the formulas of the schedules, and ``scalar_power``, of a build."""
-    return import_module("lrcore.formulas" if build == "reference" else f"lrcore._schedules_{build}")
+    return import_module("lrcore.schedules.formulas" if build == "reference" else f"lrcore._schedules_{build}")
 
 
 def _choose() -> str:
@@ -77,7 +78,7 @@ def _choose() -> str:
     if forced:
         if forced not in available:
             raise ImportError(
-                f"LRCORE_ISA must be one of {', '.join(available)} on this machine, got {forced!r}"
+                f"LRCORE_ISA must be one of {', '.join(available)} on this machine, got {shown(forced)}"
                 + (f" (the processor runs {', '.join(levels())})" if levels() else "")
             )
         return forced
@@ -108,7 +109,13 @@ guard: Callable[[Any], Any] = (
 """Of a lock, one that has the default floating-point environment inside ``with`` too; without compiled code the lock
 itself: the arithmetic is then that of the environment which the caller has set."""
 
-power: Callable[[float, float], float] = formulas(selected).scalar_power
+
+def _power(x: float, y: float) -> float:
+    power: float = formulas("reference").scalar_power(x, y)  # its package needs this module, and comes when called for
+    return power
+
+
+power: Callable[[float, float], float] = _power if selected == "reference" else formulas(selected).scalar_power
 """x to the power y with the same bits on every machine, which the C library's is not."""
 
 
@@ -149,6 +156,6 @@ def config() -> dict[str, str]:
 
 
 def show_config() -> None:
-    """Print version, build chosen, builds available, instruction sets seen, threads, what was learned of memory, compiler and flags."""
+    """Print version, build chosen, builds available, instruction sets, threads, ways of memory, compiler, flags."""
     for key, value in config().items():
         print(f"{key + ':':18}{value}")

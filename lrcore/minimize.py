@@ -5,23 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrcore import checks
-from lrcore.arrays import Array
+from lrcore.arrays import Array, assign
 from lrcore.base import Optimizer
 from lrcore.buffer import ParameterBuffer
+from lrcore.divergence import Divergence
 from lrcore.structure import Structure, arrays_of
 
 Ended = Literal["completed", "stopped", "diverged", "oscillated"]
-
-_GROWTH = 1e3  # a loss this many times the first ones, and still rising, is taken to grow without bound
-_RISES = 3
-_NOTHING = 1e-12  # losses below this rise by rounding
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,8 @@ class History:
     params : like the parameters, each array with a leading axis of length n + 1, or None
         Kept where ``keep_params`` asked for it.
     ended : {"completed", "stopped", "diverged", "oscillated"}
-        "oscillated": all steps were taken, but in the second half they went to and fro and gained nothing.
+        "oscillated": all steps were taken, but in the second half they went to and fro and gained nothing. If the
+        loss grew there, they "diverged".
     message : str
         The same in a sentence.
     """
@@ -77,11 +75,12 @@ def minimize(
     progress: bool = False,
     *,
     keep_params: bool = False,
+    stop_diverged: bool = True,
 ) -> History:
     """Take ``steps`` optimizer steps on ``fun``, changing ``params`` in place.
 
-    The run ends early, as "diverged", when the loss is not finite or has risen a thousandfold and still rises;
-    parameters that gave no finite loss are put back to the last that did.
+    The run ends early, as "diverged", when the loss is not finite or has grown a thousandfold and still grows, as
+    :mod:`lrcore.divergence` has it; parameters that gave no finite loss are put back to the last that did.
 
     Parameters
     ----------
@@ -94,14 +93,16 @@ def minimize(
         One made for these very arrays, or its class: ``lr.Adam``.
     steps : int >= 0
     callbacks : iterable of callable
-        Each is called with an :class:`Iteration` before every step and after the last; a true answer stops the
-        run. They may change ``optimizer.lr``. One that has a method ``finish(iteration)`` is also told of the
-        end, unless by an exception, and may still change the parameters; text that it returns is added to the
-        message.
+        Each is called with an :class:`Iteration` before every step and after the last. ``True`` as an answer stops
+        the run; None and ``False`` do not. They may change ``optimizer.lr``. One that has a method
+        ``finish(iteration)`` is also told of the end, unless by an exception, and may still change the parameters;
+        text that it returns is added to the message.
     progress : bool
         Show a progress bar (needs tqdm: ``pip install "lrcore[train]"``).
     keep_params : bool
         Keep the parameters of every step in the history.
+    stop_diverged : bool
+        False: take all steps, whatever the loss, also where it is not finite; nothing is put back.
 
     Returns
     -------
@@ -110,16 +111,18 @@ def minimize(
     Raises
     ------
     TypeError, ValueError
-        An argument or an answer of ``fun`` is not as described.
+        An argument or an answer of ``fun`` or of a callback is not as described.
     """
-    checks.whole("steps", steps, 0)
+    steps = checks.whole("steps", steps, 0)
+    stop_diverged = checks.flag("stop_diverged", stop_diverged)
     opt, arrays = bind(optimizer, params)
-    callbacks = tuple(callbacks)
+    callbacks = tuple(checks.function(f"callbacks[{k}]", callback) for k, callback in enumerate(callbacks))
 
     losses: list[float] = []
     rates: list[float] = []
     kept: list[list[Array]] = []
     trail = _Trail(arrays)
+    judge = Divergence()
     ended: Ended = "completed"
     message = f"completed {steps} steps"
     bar = _progress_bar(steps) if progress else None
@@ -130,12 +133,15 @@ def minimize(
             rates.append(opt.next_rate)
             if keep_params:
                 kept.append([a.copy() for a in arrays])
-            if _diverges(losses):
+            if stop_diverged and judge.update(loss):
                 ended, message = "diverged", _say_diverged(step, losses, rates)
                 if not math.isfinite(loss):
                     trail.put_back()
                 break
-            answers = [callback(Iteration(step, loss, rates[-1], params, opt)) for callback in callbacks]
+            answers = [
+                _stops(k, callback, callback(Iteration(step, loss, rates[-1], params, opt)))
+                for k, callback in enumerate(callbacks)
+            ]
             if callbacks:
                 rates[-1] = opt.next_rate  # they may have changed it
             if any(answers):
@@ -151,9 +157,19 @@ def minimize(
     finally:
         if bar is not None:
             bar.close()
-    if ended == "completed" and trail.goes_to_and_fro and _gained_nothing(losses):
-        ended = "oscillated"
-        message = f"oscillated: the last {trail.reversals} of {steps} steps undid each other at rate {rates[-1]:g}"
+    if ended == "completed" and not math.isfinite(losses[-1]):
+        ended, message = "diverged", _say_diverged(steps, losses, rates)
+    elif ended == "completed" and trail.goes_to_and_fro:
+        course = _course(losses)
+        if course == "grew":
+            ended = "diverged"
+            message = (
+                f"diverged: the last {trail.reversals} of {steps} steps went to and fro, each further than the one "
+                f"before, at rate {rates[-1]:g}: the loss is {losses[-1]:g}"
+            )
+        elif course == "stood":
+            ended = "oscillated"
+            message = f"oscillated: the last {trail.reversals} of {steps} steps undid each other at rate {rates[-1]:g}"
     last = Iteration(len(losses) - 1, losses[-1], rates[-1], params, opt)
     said = [callback.finish(last) for callback in callbacks if hasattr(callback, "finish")]
     message = "; ".join([message, *filter(None, said)])
@@ -177,20 +193,20 @@ class _Trail:
         if reversals and len(self._points) == 2:
             self._seen += 1
             before, last = self._points
-            product = sum(float(np.vdot(b - a, c - b)) for a, b, c in zip(before, last, self._arrays, strict=True))
+            product = 0.0
+            for a, b, c in zip(before, last, self._arrays, strict=True):
+                product += float(np.vdot(b - a, c - b))
             self.reversals += product < 0
         if len(self._points) < 2:
             self._points.append([a.copy() for a in self._arrays])
             return
         self._points.reverse()
-        for saved, array in zip(self._points[1], self._arrays, strict=True):
-            saved[...] = array
+        assign(self._points[1], self._arrays)
 
     def put_back(self) -> None:
         """Restore the last point noted."""
         if self._points:
-            for saved, array in zip(self._points[-1], self._arrays, strict=True):
-                array[...] = saved
+            assign(self._arrays, self._points[-1])
 
     @property
     def goes_to_and_fro(self) -> bool:
@@ -215,19 +231,29 @@ def evaluate(fun: Callable[[Structure], tuple[Any, Structure]], params: Structur
     if not isinstance(answer, tuple) or len(answer) != 2:
         raise TypeError(f"fun must return (loss, grads), got {type(answer).__name__}")
     loss, grads = answer
-    if np.size(loss) != 1:
-        raise ValueError(f"fun must return a loss of one number, got shape {np.shape(loss)}")
-    if np.asarray(loss).dtype.kind not in "fiu":
-        raise TypeError(f"fun must return a loss that is a number, got {loss!r}")
-    return float(np.asarray(loss).item()), grads
+    return _one_number(loss), grads
 
 
-def _diverges(losses: Sequence[float]) -> bool:
-    if not math.isfinite(losses[-1]):
-        return True
-    last = losses[-1 - _RISES :]
-    rising = len(last) > _RISES and all(a < b for a, b in pairwise(last))
-    return rising and losses[-1] > _GROWTH * max(_NOTHING, *map(abs, losses[:2]))
+def _one_number(loss: Any) -> float:
+    given = loss
+    if isinstance(loss, (list, tuple)):
+        loss = np.asarray(loss)
+    shape = tuple(getattr(loss, "shape", ()))
+    if math.prod(shape) != 1:
+        raise ValueError(f"fun must return a loss of one number, got shape {shape}")
+    loss = loss.item() if shape and callable(getattr(loss, "item", None)) else checks.plain(loss)
+    if isinstance(loss, bool) or not isinstance(loss, Real):
+        raise TypeError(f"fun must return a loss that is a number, got {checks.shown(given)}")
+    return checks.number("fun's loss", loss)
+
+
+def _stops(k: int, callback: Callback, answer: Any) -> bool:
+    """Whether a callback's answer stops the run; raises unless it is True, False or None."""
+    stops = checks.plain(answer)
+    if stops is None or isinstance(stops, bool):
+        return bool(stops)
+    name = getattr(callback, "__qualname__", type(callback).__qualname__)
+    raise TypeError(f"callbacks[{k}], {name}, must return True, False or None, got {checks.shown(answer)}")
 
 
 def _say_diverged(step: int, losses: Sequence[float], rates: Sequence[float]) -> str:
@@ -236,8 +262,14 @@ def _say_diverged(step: int, losses: Sequence[float], rates: Sequence[float]) ->
     return f"diverged at step {step}, taken at rate {rates[step - 1]:g}: the loss is {losses[-1]:g}"
 
 
-def _gained_nothing(losses: Sequence[float]) -> bool:
-    return losses[-1] > 0.99 * losses[len(losses) // 2] and losses[-1] > 1e-3 * abs(losses[0])
+def _course(losses: Sequence[float]) -> Literal["grew", "stood", "fell"]:
+    """How the losses of the last quarter compare with those of the quarter before."""
+    n = len(losses)
+    third, last = losses[n // 2 : n - n // 4], losses[n - n // 4 :]
+    before, now = float(np.median(third)), float(np.median(last))
+    if min(last) > max(third) and now - before > 0.01 * abs(before):
+        return "grew"
+    return "stood" if before - now < 0.01 * abs(before) and abs(now) > 1e-3 * abs(losses[0]) else "fell"
 
 
 def _stacked(params: Structure, kept: Sequence[Sequence[Array]]) -> Structure:

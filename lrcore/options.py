@@ -36,14 +36,14 @@ class Bound:
         self._name = name
 
     def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
-        return self if optimizer is None else optimizer.__dict__.get(self._name)
+        return self if optimizer is None else optimizer.__dict__.get("_" + self._name)
 
     def __set__(self, optimizer: Any, value: Any) -> None:
         bound = None if value is None else hyperparameters.number(self._name, value)
-        other = optimizer.__dict__.get(self._excludes)
+        other = optimizer.__dict__.get("_" + self._excludes)
         if bound is not None and other is not None:
             raise ValueError(f"{self._name} must not be given with {self._excludes}, got {bound} and {other}")
-        optimizer.__dict__[self._name] = bound
+        optimizer.__dict__["_" + self._name] = bound
 
 
 class Choice:
@@ -56,10 +56,10 @@ class Choice:
         self._name = name
 
     def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
-        return self if optimizer is None else optimizer.__dict__[self._name]
+        return self if optimizer is None else optimizer.__dict__["_" + self._name]
 
     def __set__(self, optimizer: Any, value: Any) -> None:
-        optimizer.__dict__[self._name] = checks.one_of(self._name, value, *self._words)
+        optimizer.__dict__["_" + self._name] = checks.one_of(self._name, value, *self._words)
 
 
 class StepReport(NamedTuple):

@@ -137,9 +137,10 @@ def learned() -> list[dict[str, Any]]:
 
     Steps are told apart by the bytes that they move, the arrays, and whether threads share them. One entry for each
     class that has stepped: ``bytes`` from which on (to four times as many), ``arrays``, ``shared``, ``way`` in use,
-    ``settled`` (all ways have been tried), ``steps`` taken, and ``times``: those of other ways over the time of the way in
-    use when they were last tried. Ways: ``none`` fetches nothing ahead; ``short``, ``near`` and ``far`` fetch 512, 1,024,
-    and 1,024 and 4,096 bytes ahead every 64 elements; ``wide`` as ``far``, every 256. ``LRCORE_STREAM`` forces one.
+    ``settled`` (all ways have been tried), ``steps`` taken, and ``times``: those of other ways over the time of the way
+    in use when they were last tried. Ways: ``none`` fetches nothing ahead; ``short``, ``near`` and ``far`` fetch 512,
+    1,024, and 1,024 and 4,096 bytes ahead every 64 elements; ``wide`` as ``far``, every 256. ``LRCORE_STREAM`` forces
+    one.
     """
     found: list[dict[str, Any]] = _pool.learned() if _pool is not None else []
     return found

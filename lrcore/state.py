@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,12 +21,8 @@ Allocator = Callable[[int, int, "np.dtype[Any]"], Sequence[Array]]
 """Makes so many arrays of so many elements of a dtype: one axis, zeroed or not, apart from each other."""
 
 
-class Clock(NamedTuple):
-    """How many steps parameters have taken, and the numbers remembered of them besides arrays."""
-
-    t: int
-    numbers: Mapping[str, float]
-
+Clock = tuple[int, Mapping[str, float]]
+"""How many steps parameters have taken, and the numbers remembered of them besides arrays."""
 
 Clocks = tuple[Clock, ...]
 """Of a group: one for each parameter, or a single one while all have moved together."""
@@ -80,9 +76,9 @@ def _allocated(allocator: Allocator, count: int, size: int, dtype: np.dtype[Any]
 
 def save_clocks(clocks: Clocks, step: int) -> dict[str, Any]:
     """Steps and numbers of a group as plain data: a value for all, or a list with one for each parameter."""
-    saved: dict[str, Any] = {key: [clock.numbers[key] for clock in clocks] for key in clocks[0].numbers}
-    if clocks != (Clock(step, clocks[0].numbers),):
-        saved["step"] = [clock.t for clock in clocks]
+    saved: dict[str, Any] = {key: [numbers[key] for _, numbers in clocks] for key in clocks[0][1]}
+    if len(clocks) > 1 or clocks[0][0] != step:
+        saved["step"] = [t for t, _ in clocks]
     return {key: values if len(clocks) > 1 else values[0] for key, values in saved.items()}
 
 
@@ -104,7 +100,7 @@ def read_clocks(label: str, saved: Mapping[str, Any], ranges: Mapping[str, str],
         key: column(key, lambda name, value, interval=interval: checks.number(name, value, interval))  # type: ignore[misc]
         for key, interval in ranges.items()
     }
-    return together([Clock(steps[k], {key: numbers[key][k] for key in numbers}) for k in range(count)])
+    return together([(steps[k], {key: numbers[key][k] for key in numbers}) for k in range(count)])
 
 
 def check_arrays(saved: Any, mine: Mapping[str, Mapping[str, Array]]) -> None:

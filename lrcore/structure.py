@@ -9,17 +9,32 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
+from numpy.typing import NDArray
 
 from lrcore import checks
 from lrcore.arrays import Array
 from lrcore.buffer import ParameterBuffer, Views
 from lrcore.kernels import same_objects
 
-Structure = Any  # of parameters or of gradients: array, sequence, mapping, ParameterBuffer, or groups of these
+Structure = Any  # of parameters or of gradients, once it is checked: what the next two name, for callers
+
+Floats = NDArray[np.floating[Any]]
+# One Sequence each and not several: within a union of sequences mypy does not infer what a list holds.
+Params: TypeAlias = Floats | Sequence[Floats | Mapping[str, Any]] | Mapping[str, Floats]
+"""What an optimizer is made for: an array, arrays, arrays by name (a ParameterBuffer among these), or groups."""
+Gradients: TypeAlias = (
+    Floats
+    | np.floating[Any]
+    | float
+    | Sequence[Floats | Sequence[Floats | None] | Mapping[str, Any] | None]
+    | Mapping[str, Floats | None]
+    | None
+)
+"""What a step takes: the structure of the parameters; with groups, a sequence of one entry per group."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,8 @@ class Parameters:
         self.structure = structure
         self.prefix = prefix
         self.is_buffer = isinstance(structure, ParameterBuffer)
+        self._is_array = isinstance(structure, np.ndarray)
+        self._is_mapping = isinstance(structure, Mapping)
         self.leaves = list(_leaves(structure, self.where))
         self._arrays = [leaf.array for leaf in self.leaves]
         self.names = [leaf.name for leaf in self.leaves]
@@ -124,19 +141,19 @@ class Parameters:
 
     def come_by_name(self, grads: Structure) -> bool:
         """Whether these are gradients of a buffer, and neither those beside it nor one flat array."""
-        return self.is_buffer and isinstance(grads, Mapping) and grads is not self.structure.grads
+        return self.is_buffer and grads is not None and isinstance(grads, Mapping) and grads is not self.structure.grads
 
     def check_same(self) -> None:
         """Raise if the caller's list or mapping no longer holds the arrays that the optimizer was made for."""
         structure = self.structure
-        if self.is_buffer or isinstance(structure, np.ndarray):
+        if self.is_buffer or self._is_array:
             return
-        now = list(structure.values()) if isinstance(structure, Mapping) else structure
+        now = list(structure.values()) if self._is_mapping else structure
         if same_objects(now, self._arrays):
             return
         for leaf in self.leaves:
             try:
-                same = structure[leaf.name if isinstance(structure, Mapping) else int(leaf.name)] is leaf.array
+                same = structure[leaf.name if self._is_mapping else int(leaf.name)] is leaf.array
             except (KeyError, IndexError):
                 same = False
             if not same:
@@ -149,7 +166,10 @@ class Parameters:
 
     def gather(self, grads: Structure, by_name: bool, one_of_groups: bool = False) -> Sequence[Any]:
         """The gradients in the order of ``tensors(by_name)``, not yet checked one by one; None where one rests."""
-        gathered = self._gather(grads, by_name, one_of_groups)
+        if self._is_array and grads is not None:
+            gathered: Sequence[Any] = (grads,)
+        else:
+            gathered = self._gather(grads, by_name, one_of_groups)
         if self._has_numbers and (by_name or not self.is_buffer):
             return [leaf.as_array(self._gradient(leaf), g) for leaf, g in zip(self.leaves, gathered, strict=True)]
         return gathered
@@ -159,7 +179,6 @@ class Parameters:
 
     def _gather(self, grads: Structure, by_name: bool, one_of_groups: bool) -> Sequence[Any]:
         structure = self.structure
-        where = "grads" + self.prefix
         if self.is_buffer:
             beside = structure.grads
             if grads is None or grads is beside:
@@ -167,25 +186,29 @@ class Parameters:
             if not isinstance(grads, Mapping):
                 if not by_name:
                     return (grads,)
-                self._flat().check_gradient(where, grads, writable=False)
-                return list(Views(grads, {leaf.name: leaf.array.shape for leaf in self.leaves}, where).values())
+                self._flat().check_gradient("grads" + self.prefix, grads, writable=False)
+                return list(Views(grads, {leaf.name: leaf.array.shape for leaf in self.leaves}, "grads").values())
         elif grads is None:
             if not one_of_groups:
-                raise TypeError(f"{where} must be given: only a ParameterBuffer brings its gradients along")
+                raise TypeError(f"grads{self.prefix} must be given: only a ParameterBuffer brings its gradients along")
             return [None] * len(self.leaves)
-        if isinstance(structure, np.ndarray):
-            return (grads,)
         self.check_same()
-        if isinstance(structure, Mapping):
+        if self._is_mapping:
             if not isinstance(grads, Mapping):
-                raise TypeError(f"{where} must be a mapping with the keys of params, got {type(grads).__name__}")
+                raise TypeError(
+                    f"grads{self.prefix} must be a mapping with the keys of params, got {type(grads).__name__}"
+                )
             if grads.keys() != structure.keys():
-                raise ValueError(_difference(where, structure, grads))
+                raise ValueError(_difference("grads" + self.prefix, structure, grads))
             return [grads[leaf.name] for leaf in self.leaves]
         if not isinstance(grads, (list, tuple)):
-            raise TypeError(f"{where} must be a list or tuple of arrays as params is, got {type(grads).__name__}")
+            raise TypeError(
+                f"grads{self.prefix} must be a list or tuple of arrays as params is, got {type(grads).__name__}"
+            )
         if len(grads) != len(self.leaves):
-            raise ValueError(f"{where} must have as many arrays as params, {len(self.leaves)}, got {len(grads)}")
+            raise ValueError(
+                f"grads{self.prefix} must have as many arrays as params, {len(self.leaves)}, got {len(grads)}"
+            )
         return tuple(grads)  # the caller's list may change during the step
 
     def _flat(self) -> Leaf:
@@ -280,7 +303,7 @@ def gather(groups: Sequence[Parameters], grads: Structure, grouped: bool, by_nam
     they must be with ``by_name``, or where their gradients came so."""
     if not grouped:
         group = groups[0]
-        by_name = by_name or (grads is not None and group.come_by_name(grads))
+        by_name = by_name or (group.is_buffer and group.come_by_name(grads))
         return group.gather(grads, by_name), by_name
     if grads is None:
         if not all(group.is_buffer for group in groups):

@@ -7,27 +7,25 @@ Only + - * / on doubles in a fixed order, so the bits do not depend on the machi
 
 cimport cython
 
-cdef extern from *:
-    """
-    #include <fenv.h>
-    """
-    ctypedef struct fenv_t:
+cdef extern from "environment.h" nogil:
+    ctypedef struct environment_t:
         pass
-    int fegetenv(fenv_t*) nogil
-    int fesetenv(const fenv_t*) nogil
-    const fenv_t* FE_DFL_ENV
+    environment_t environment_enter()
+    void environment_leave(environment_t caller)
+    double environment_pin(double x)
 
 
 def rows(const cython.floating[:, ::1] x, double beta, bint bias_correction, double[::1] v, double power,
          cython.floating[:, ::1] out):
     """Average the rows of ``x`` into ``out``, going on from ``v`` and beta^t = ``power``; returns the new power."""
-    cdef fenv_t environment
-    cdef double one_minus_beta = 1.0 - beta
-    cdef double correction
+    cdef environment_t caller
+    cdef double one_minus_beta, correction
     cdef Py_ssize_t t, i
     with nogil:
-        fegetenv(&environment)
-        fesetenv(FE_DFL_ENV)
+        caller = environment_enter()
+        beta = environment_pin(beta)
+        power = environment_pin(power)
+        one_minus_beta = 1.0 - beta
         for t in range(x.shape[0]):
             power = beta * power
             if 1.0 - power == 1.0:
@@ -36,5 +34,6 @@ def rows(const cython.floating[:, ::1] x, double beta, bint bias_correction, dou
             for i in range(x.shape[1]):
                 v[i] = beta * v[i] + one_minus_beta * x[t, i]
                 out[t, i] = <cython.floating> (v[i] / correction)
-        fesetenv(&environment)
+        power = environment_pin(power)
+        environment_leave(caller)
     return power

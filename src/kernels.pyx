@@ -129,7 +129,8 @@ cdef struct Plan:
 
 
 cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, bint zero_grad, Py_ssize_t start,
-                            Py_ssize_t n, const Way* way, floating* prepared, const floating* coefficients) noexcept nogil:
+                              Py_ssize_t n, const Way* way, floating* prepared,
+                              const floating* coefficients) noexcept nogil:
     """Run the spans on elements ``start`` to ``start + n`` of a tensor, fetching those to come if the way says so."""
     cdef floating* theta = <floating*> tensor.theta + start
     cdef const floating* g = <const floating*> tensor.g + start
@@ -259,17 +260,29 @@ cdef char* address(array, theta) except? NULL:
 
 def same_objects(one, other):
     """Whether two sequences hold the same objects in the same order."""
-    cdef Py_ssize_t k
-    if len(one) != len(other):
+    cdef Py_ssize_t k, n = len(one)
+    cdef tuple other_items
+    if n != len(other):
         return False
-    for k in range(len(one)):
-        if one[k] is not other[k]:
+    if type(one) is list and type(other) is tuple:
+        other_items = <tuple> other
+        for k in range(n):
+            if (<list> one)[k] is not other_items[k]:
+                return False
+        return True
+    for mine, theirs in zip(one, other):
+        if mine is not theirs:
             return False
     return True
 
 
 def any_none(items):
     """Whether None is among them."""
+    if type(items) is tuple:
+        for item in <tuple> items:
+            if item is None:
+                return True
+        return False
     for item in items:
         if item is None:
             return True

@@ -9,9 +9,9 @@
 #ifndef LRCORE_POOL_H
 #define LRCORE_POOL_H
 
-#include <fenv.h>
 #include <stddef.h>
 
+#include "environment.h"
 #include "ways.h"
 
 typedef void (*pool_work)(void *context, ptrdiff_t begin, ptrdiff_t end, const pool_way *way);
@@ -120,7 +120,7 @@ static void *pool_worker(void *argument)
 {
     int self = (int)(ptrdiff_t)argument;
     unsigned seen = 0;
-    fesetenv(FE_DFL_ENV);
+    environment_enter();
     for (;;) {
         POOL_WATCH(atomic_load(&pool.generation) != seen, atomic_load(&pool.watch));
         if (atomic_load(&pool.generation) == seen) {
@@ -371,8 +371,8 @@ static void pool_set_threads(int n) { pool_threads = n; }
 static int pool_get_threads(void) { return pool_threads; }
 static void pool_set_eager(int eager) { pool_eager = eager; }
 
-/* Call work on items 0 to end, which move so many bytes of so many arrays together, on so many threads where that pays; in
-   the default floating-point environment, which the workers have, and restore the caller's. Without arrays nothing is
+/* Call work on items 0 to end, which move so many bytes of so many arrays together, on so many threads where that pays;
+   in the default floating-point environment, which the workers have, and restore the caller's. Without arrays nothing is
    learned of how to walk them. */
 static void pool_share(pool_work work, void *context, ptrdiff_t end, ptrdiff_t bytes, int streams, int threads)
 {
@@ -380,16 +380,14 @@ static void pool_share(pool_work work, void *context, ptrdiff_t end, ptrdiff_t b
     int eager = pool_eager, forced = ways_forced;
     const pool_way *way = &ways[forced < 0 ? 0 : forced];
     batch = batch > 1 ? batch : 1;
-    fenv_t environment;
-    fegetenv(&environment);
-    fesetenv(FE_DFL_ENV);
+    environment_t environment = environment_enter();
     if (bytes <= POOL_ALONE && !eager)
         work(context, 0, end, way);
     else if (bytes >= WAYS_FROM && streams > 0 && forced < 0 && !eager)
         pool_stream(work, context, end, batch, threads, bytes, streams);
     else
         pool_run(work, context, way, end, batch, threads, bytes >= POOL_WAKE || eager, eager);
-    fesetenv(&environment);
+    environment_leave(environment);
 }
 
 #endif

@@ -1,15 +1,27 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
-"""The schedules' formulas, compiled. ``lrcore/formulas.py`` says what each computes, with the same names.
+"""The schedules' formulas, compiled. ``lrcore/schedules/formulas.py`` says what each computes, with the same names.
 
 Only ``+ - * /`` and square root on doubles, beside frexp and multiplication by powers of two, which are exact: the
 values do not depend on the machine. A formula works on a chunk of steps with its arguments ``a``; one step is a
 chunk of length one.
+
+All is computed in the default floating-point environment, whatever the caller has set. No argument, however absurd,
+leads to an operation that C leaves undefined: a double becomes an integer only where it is one of a few thousand.
 """
 
 import numpy as np
 
-from libc.math cimport frexp, sqrt
+from lrcore import checks
+
+from libc.math cimport INFINITY, NAN, fabs, floor, frexp, sqrt
 from libc.stdint cimport int64_t
+
+cdef extern from "environment.h" nogil:
+    ctypedef struct environment_t:
+        pass
+    environment_t environment_enter()
+    void environment_leave(environment_t caller)
+    double environment_pin(double x)
 
 cdef extern from *:
     """
@@ -24,6 +36,8 @@ cdef extern from *:
     #define SPLIT_26 134217729.0
     #define ROUND 6755399441055744.0
     #define LARGE_EXPONENT 18446744073709551616.0
+    #define LARGEST 0x1.fffffffffffffp+1023
+    #define FAR 708.0
     #define SQRT_HALF 0x1.6a09e667f3bcdp-1
     #define LN2_HIGH 0x1.62e42fefa38p-1
     #define LN2_LOW 0x1.ef35793c7673p-45
@@ -78,7 +92,7 @@ cdef extern from *:
     const double[32] EXP2_HIGH
     const double[32] EXP2_LOW
     const double C1, C1_HIGH, C1_LOW, SPLIT_13, SPLIT_26, ROUND, LARGE_EXPONENT, SQRT_HALF, LN2_HIGH, LN2_LOW
-    const double STEP_HIGH, STEP_LOW, STEPS_PER_UNIT, THIRD_HIGH, THIRD_LOW, FIFTH_HIGH, FIFTH_LOW
+    const double LARGEST, FAR, STEP_HIGH, STEP_LOW, STEPS_PER_UNIT, THIRD_HIGH, THIRD_LOW, FIFTH_HIGH, FIFTH_LOW
 
 cdef enum:
     CHUNK = 512
@@ -90,11 +104,6 @@ ctypedef void (*Rule)(const double* t, double* y, Py_ssize_t n, const double* a,
 # ---- elementary functions -----------------------------------------------------------------------------------
 cdef inline double smaller(double a, double b) noexcept nogil:
     return b if a > b else a
-
-
-cdef inline double whole(double x) noexcept nogil:
-    """x rounded down, for 0 <= x < 2^63."""
-    return <double> <long long> x
 
 
 cdef inline double half_cosine(double left) noexcept nogil:
@@ -144,7 +153,9 @@ cdef inline Pair times(Pair a, Pair b) noexcept nogil:
 
 
 cdef inline Pair logarithm(double x) noexcept nogil:
-    """The natural logarithm of x > 0."""
+    """The natural logarithm of x > 0; NaN for what is not positive and finite."""
+    if not 0.0 < x < INFINITY:
+        return NAN, NAN
     cdef int exponent
     cdef double m = frexp(x, &exponent)
     if m < SQRT_HALF:
@@ -185,10 +196,11 @@ cdef inline Pair logarithm(double x) noexcept nogil:
 
 cdef inline double exponential_of(double high, double low) noexcept nogil:
     """e to the power of a double-double."""
+    low = low if fabs(high) <= 800.0 else 0.0
     high = 800.0 if high > 800.0 else (-800.0 if high < -800.0 else high)
     cdef double n = (high * STEPS_PER_UNIT + ROUND) - ROUND
     cdef double r = (high - n * STEP_HIGH) + (low - n * STEP_LOW)
-    cdef int integer = <int> n
+    cdef int integer = <int> (n if n == n else 0.0)
     cdef int j = integer & 31
     cdef double p = r + r * r * (0.5 + r * (1.0 / 6.0 + r * (
         1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0)))))
@@ -202,6 +214,12 @@ cdef inline double power_of_log(double log, double log_low, double y) noexcept n
     return exponential_of(h[0], h[1] + log_low * y)
 
 
+cdef inline double times_power(double a, double log, double log_low, double y) noexcept nogil:
+    """a x^y from the logarithm of x, where x^y may leave the range of doubles and a x^y does not."""
+    cdef double root = power_of_log(log, log_low, 0.5 * y)
+    return a if a == 0.0 else (a * root) * root
+
+
 cdef inline double power(double x, double y) noexcept nogil:
     """x to the power y, for x >= 0 (and y > 0 where x = 0)."""
     if x == 0.0:
@@ -211,8 +229,10 @@ cdef inline double power(double x, double y) noexcept nogil:
 
 
 cdef inline double blend(double initial, double final, double s) noexcept nogil:
-    """final + (initial - final) s, exact at both ends."""
-    return initial if s == 1.0 else final + (initial - final) * s
+    """final + (initial - final) s, exact at both ends, also where the difference or s overflows."""
+    cdef double difference = initial - final
+    cdef double between = final * (1.0 - s) + initial * s if fabs(difference) == INFINITY else final + difference * s
+    return initial if s == 1.0 else (final if s == 0.0 or difference == 0.0 else between)
 
 
 # ---- the formulas -------------------------------------------------------------------------------------------
@@ -221,7 +241,7 @@ cdef void polynomial(const double* t, double* y, Py_ssize_t n, const double* a, 
     cdef double cycles, length
     if cycle:
         for i in range(n):
-            cycles = whole(t[i] / steps)
+            cycles = floor(t[i] / steps)
             if cycles * steps < t[i]:
                 cycles += 1.0
             length = steps * (1.0 if cycles < 1.0 else cycles)
@@ -239,30 +259,35 @@ cdef void polynomial(const double* t, double* y, Py_ssize_t n, const double* a, 
 cdef void exponential(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
     cdef double initial = a[0], rate = a[1], decay_steps = a[2], staircase = a[3], final = a[4]
     cdef Pair pair = logarithm(rate)
-    cdef double log = pair[0], log_low = pair[1]
+    cdef double log = pair[0], log_low = pair[1], k
     for i in range(n):
         y[i] = t[i] / decay_steps
     if staircase:
         for i in range(n):
-            y[i] = whole(y[i])
+            y[i] = floor(y[i])
     for i in range(n):
         y[i] = initial * power_of_log(log, log_low, y[i])
-    if initial * rate < initial:
+    for i in range(n):
+        k = t[i] / decay_steps
+        if fabs(k * log) > FAR or initial == 0.0:
+            y[i] = times_power(initial, log, log_low, floor(k) if staircase else k)
+    if (initial > 0.0 and rate < 1.0) or (initial < 0.0 and rate > 1.0):
         for i in range(n):
             y[i] = final if y[i] < final else y[i]
-    elif initial * rate > initial:
+    elif (initial > 0.0 and rate > 1.0) or (initial < 0.0 and rate < 1.0):
         for i in range(n):
             y[i] = final if y[i] > final else y[i]
 
 
 cdef void inverse_time(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
     cdef double initial = a[0], rate = a[1], decay_steps = a[2], staircase = a[3]
-    cdef double k
+    cdef double k, divisor
     for i in range(n):
         k = t[i] / decay_steps
         if staircase:
-            k = whole(k)
-        y[i] = initial / (1.0 + rate * k)
+            k = floor(k)
+        divisor = 1.0 + rate * k
+        y[i] = initial / k / rate if divisor == INFINITY else initial / divisor
 
 
 cdef void piecewise_constant(
@@ -292,29 +317,39 @@ cdef void cosine(const double* t, double* y, Py_ssize_t n, const double* a, Py_s
         y[i] = blend(initial, final, y[i])
 
 
+cdef inline double restart(double scale, double steps, double growth) noexcept nogil:
+    """The step at which a period begins that is ``scale`` times as long as the first."""
+    cdef double start = steps * (scale - 1.0) / growth
+    return steps * ((scale - 1.0) / growth) if start == INFINITY else start
+
+
 cdef void cosine_restarts(
     const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a
 ) noexcept nogil:
     cdef double initial = a[0], final = a[1], steps = a[2], t_mul = a[3], m_mul = a[4]
-    cdef double growth = t_mul - 1.0, k, start, length, scale, left
+    cdef double growth = t_mul - 1.0, k, start, length, scale, left, height
     cdef Pair log_t = logarithm(t_mul), log_m = logarithm(m_mul)
     for i in range(n):
         if t_mul == 1.0:
-            k = whole(t[i] / steps)
+            k = floor(t[i] / steps)
             start = k * steps
             length = steps
         else:
-            k = whole(logarithm(1.0 + t[i] * growth / steps)[0] / log_t[0])
-            if steps * (power_of_log(log_t[0], log_t[1], k) - 1.0) / growth > t[i]:
+            k = floor(logarithm(smaller(1.0 + t[i] * growth / steps, LARGEST))[0] / log_t[0])
+            if restart(power_of_log(log_t[0], log_t[1], k), steps, growth) > t[i]:
                 k -= 1.0
-            if steps * (power_of_log(log_t[0], log_t[1], k + 1.0) - 1.0) / growth <= t[i]:
+            if restart(power_of_log(log_t[0], log_t[1], k + 1.0), steps, growth) <= t[i]:
                 k += 1.0
             scale = power_of_log(log_t[0], log_t[1], k)
-            start = steps * (scale - 1.0) / growth
+            start = restart(scale, steps, growth)
             length = steps * scale
         left = ((start + length) - t[i]) / length
-        left = smaller(0.0 if left < 0.0 else left, 1.0)
-        y[i] = final + (initial - final) * power_of_log(log_m[0], log_m[1], k) * half_cosine(left)
+        left = 1.0 if length == INFINITY else smaller(0.0 if left < 0.0 else left, 1.0)
+        height = power_of_log(log_m[0], log_m[1], k)
+        if fabs(initial - final) <= LARGEST and initial != final:
+            y[i] = final + (initial - final) * height * half_cosine(left)
+        else:
+            y[i] = blend(initial, final, height * half_cosine(left))
 
 
 cdef void one_cycle(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
@@ -339,9 +374,12 @@ cdef void cyclic(const double* t, double* y, Py_ssize_t n, const double* a, Py_s
     cdef double total = up + down, cycle, p, s
     cdef Pair log_half = logarithm(0.5), log_gamma = logarithm(gamma)
     for i in range(n):
-        cycle = whole(t[i] / total)
+        cycle = floor(t[i] / total)
         p = t[i] - cycle * total
         s = p / up if p <= up else (total - p) / down
+        if s == 0.0:
+            y[i] = low
+            continue
         if mode == 1.0:
             s = s * power_of_log(log_half[0], log_half[1], cycle)
         elif mode == 2.0:
@@ -387,35 +425,63 @@ cdef void rex(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssiz
         y[i] = blend(initial, final, 2.0 * left / (steps + left))
 
 
-cdef Rule rule_named(str name) except NULL:
+cdef enum:
+    BOUNDARIES_AND_VALUES = 0  # as a number of arguments: any odd one
+
+
+cdef Rule rule_named(str name, Py_ssize_t* n_arguments) except NULL:
+    """A formula and the number of arguments that it reads."""
     if name == "polynomial":
+        n_arguments[0] = 5
         return polynomial
     if name == "exponential":
+        n_arguments[0] = 5
         return exponential
     if name == "inverse_time":
+        n_arguments[0] = 4
         return inverse_time
     if name == "piecewise_constant":
+        n_arguments[0] = BOUNDARIES_AND_VALUES
         return piecewise_constant
     if name == "cosine":
+        n_arguments[0] = 4
         return cosine
     if name == "cosine_restarts":
+        n_arguments[0] = 5
         return cosine_restarts
     if name == "one_cycle":
+        n_arguments[0] = 7
         return one_cycle
     if name == "cyclic":
+        n_arguments[0] = 6
         return cyclic
     if name == "inverse_sqrt":
+        n_arguments[0] = 2
         return inverse_sqrt
     if name == "warmup_stable_decay":
+        n_arguments[0] = 6
         return warmup_stable_decay
     if name == "rex":
+        n_arguments[0] = 3
         return rex
     raise KeyError(name)
 
 
 def scalar_power(double x, double y):
-    """x to the power y, for x >= 0 (and y > 0 where x = 0)."""
-    return power(x, y)
+    """x to the power y, for finite x >= 0 (and y > 0 where x = 0)."""
+    cdef environment_t caller = environment_enter()
+    cdef double result = environment_pin(power(environment_pin(x), environment_pin(y)))
+    environment_leave(caller)
+    return result
+
+
+def in_default_environment(function, argument):
+    """``function(argument)``, computed in the default floating-point environment; the caller's comes back after it."""
+    cdef environment_t caller = environment_enter()
+    try:
+        return function(argument)
+    finally:
+        environment_leave(caller)
 
 
 cdef class Formula:
@@ -424,27 +490,47 @@ cdef class Formula:
     cdef Rule rule
     cdef double[::1] arguments
 
-    def __init__(self, str name, arguments):
-        self.rule = rule_named(name)
-        self.arguments = np.array(arguments, np.float64)
+    def __cinit__(self, str name not None, arguments):
+        cdef Py_ssize_t expected, got, i
+        cdef Rule rule = rule_named(name, &expected)
+        values = np.array([checks.number(f"{name}[{i}]", x) for i, x in enumerate(arguments)], np.float64)
+        got = len(values)
+        if expected != BOUNDARIES_AND_VALUES and got != expected:
+            raise ValueError(f"{name} must have {expected} arguments, got {got}")
+        if expected == BOUNDARIES_AND_VALUES:
+            if got % 2 == 0:
+                raise ValueError(f"{name} must have an odd number of arguments, got {got}")
+            if not (np.diff(values[: got // 2]) > 0.0).all():
+                raise ValueError(f"{name} must have boundaries that increase, got {checks.shown(values.tolist())}")
+        self.rule = rule
+        self.arguments = values
 
     def value(self, long long step):
         """The value at one step."""
-        cdef double t = <double> step, y
-        self.rule(&t, &y, 1, &self.arguments[0], self.arguments.shape[0])
+        cdef const double* a = &self.arguments[0]
+        cdef Py_ssize_t n_a = self.arguments.shape[0]
+        cdef double t, y
+        cdef environment_t caller = environment_enter()
+        t = <double> step
+        self.rule(&t, &y, 1, a, n_a)
+        environment_leave(caller)
         return y
 
-    def values(self, const int64_t[::1] steps):
+    def values(self, const int64_t[::1] steps not None):
         """The values at a one-dimensional array of steps."""
         out = np.empty(steps.shape[0], np.float64)
         cdef double[::1] y = out
+        cdef const double* a = &self.arguments[0]
+        cdef Py_ssize_t n_a = self.arguments.shape[0], start = 0, size, i, n = steps.shape[0]
         cdef double[CHUNK] t
-        cdef Py_ssize_t start = 0, size, i, n = steps.shape[0]
+        cdef environment_t caller
         with nogil:
+            caller = environment_enter()
             while start < n:
                 size = min(n - start, <Py_ssize_t> CHUNK)
                 for i in range(size):
                     t[i] = <double> steps[start + i]
-                self.rule(t, &y[start], size, &self.arguments[0], self.arguments.shape[0])
+                self.rule(t, &y[start], size, a, n_a)
                 start += size
+            environment_leave(caller)
         return out

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from lrcore import base, kernels
 
@@ -55,3 +56,7 @@ def gradients(shape: tuple[int, ...], dtype: Any, steps: int, seed: int = 0) -> 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a background job: programs that the tests start and interrupt would inherit it, and never end.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example may take what it takes: how long says how busy the machine is, not what the code does.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")

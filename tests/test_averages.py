@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from fractions import Fraction
 
@@ -203,5 +204,41 @@ def test_a_state_that_does_not_belong(change, error, message):
     assert average.state_dict() == before
     with pytest.raises(TypeError, match="state must be a mapping as state_dict gives, got list"):
         average.load_state_dict([])
-    with pytest.raises(ValueError, match="state must have the key 'beta', got 'count'"):
+    with pytest.raises(ValueError, match=re.escape("state must have the key 'beta', got 'count'")):
         average.load_state_dict({"count": 1})
+
+
+def test_assignments_take_effect_or_raise():
+    average = lr.MovingAverage(0.5)
+    average.update(1.0)
+    average.beta = np.float32(0.75)
+    assert average.update(3.0) == (0.75 * 0.5 + 0.25 * 3) / (1 - 0.5 * 0.75)  # weights 3/8 and 1/4, of their sum
+    average.bias_correction = False
+    assert average.value == 0.75 * 0.5 + 0.25 * 3
+    with pytest.raises(ValueError, match=re.escape("beta must be in [0, 1), got 1.0")):
+        average.beta = 1
+    with pytest.raises(TypeError, match="bias_correction must be True or False, got 1"):
+        average.bias_correction = 1
+    for name in ("count", "value", "decay", "alpha"):
+        with pytest.raises(AttributeError, match=f"{name} of MovingAverage must not be assigned: .*; beta, bias_corr"):
+            setattr(average, name, 0.5)
+    assert average.count == 2
+
+
+def test_a_state_with_another_correction_is_refused():
+    average = lr.MovingAverage(0.5)
+    with pytest.raises(ValueError, match=re.escape("state['bias_correction'] must be True, got False")):
+        average.load_state_dict(lr.MovingAverage(0.5, bias_correction=False).state_dict())
+
+
+def test_a_copy_goes_on_by_itself():
+    average = lr.MovingAverage(0.5, bias_correction=False)
+    average.update(np.ones(2))
+    other = copy.copy(average)
+    other.update(np.full(2, 9.0))
+    np.testing.assert_array_equal(average.value, [0.5, 0.5])
+
+
+@pytest.mark.parametrize("x", [np.array(3.0), np.float16(3), np.int8(3), 3])
+def test_any_number_is_averaged(x):
+    assert lr.MovingAverage(0.5).update(x) == 3

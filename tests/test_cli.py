@@ -330,7 +330,7 @@ BAD_ARGUMENTS = {
     "hidden zero": (["--hidden", "0"], "--hidden must be whole numbers from 1 to 16384"),
     "hidden text": (["--hidden", "8,"], "--hidden must be whole numbers from 1 to 16384"),
     "model": (["--model", "tree"], "--model must be one of mlp, softmax, linear, got 'tree'"),
-    "optimizer": (["--optimizer", "foo"], "--optimizer must be one of sgd, adagrad,"),
+    "optimizer": (["--optimizer", "foo"], "--optimizer must be one of sgd, "),
     "dataset": (["--dataset", "mnist"], "--dataset must be one of digits, breast_cancer, wine, diabetes,"),
     "unknown option": (["--speed", "9"], "unrecognized arguments: --speed 9"),
     "abbreviation": (["--opt", "sgd"], "unrecognized arguments: --opt sgd"),
@@ -406,7 +406,7 @@ def test_a_write_that_fails_leaves_nothing_half_written(capsys, classes_csv, tmp
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lrcore.cli.np.savez", full)
+    monkeypatch.setattr("lrcore.train.output.np.savez", full)
     argv = ["train", "--data", classes_csv, "--target", "kind", "--epochs", 1]
     err = fails(capsys, *argv, "--out", tmp_path / "run")
     assert "cannot be written: No space left on device" in err
@@ -559,3 +559,164 @@ def test_a_wrong_schedule_is_refused_in_one_line(capsys, text, message):
     assert status == 2
     assert message in err
     assert err.count("\n") == 1
+
+
+# Text and numbers without bounds.
+
+
+HUGE = "9" * 5000
+NO_NUMBERS = [HUGE + "x", "1e3", "1_000", "inf", "nan", "\u0663", " 5", "", "-1", "+5", "0x10"]
+WHOLE = ["--batch-size", "--seed", "--epochs", "--hidden", "--early-stop", "--reduce-on-plateau"]
+
+
+def short(capsys, *argv):
+    err = fails(capsys, *argv)
+    assert len(err) < 600
+    return err
+
+
+@pytest.mark.parametrize("option", WHOLE)
+def test_what_is_no_whole_number(capsys, classes_csv, option):
+    for text in [*NO_NUMBERS, HUGE]:
+        err = short(capsys, "train", "--data", classes_csv, "--target", "kind", f"{option}={text}")
+        assert f"{option} must be " in err
+        assert "got " in err
+
+
+@pytest.mark.parametrize(
+    ("option", "least", "most"),
+    [("--early-stop", 1, 2**53 - 1), ("--seed", 0, 10**40 - 1), ("--epochs", 1, 10**40 - 1)],
+)
+def test_bounds_of_whole_numbers(capsys, classes_csv, option, least, most):
+    argv = ["train", "--data", classes_csv, "--target", "kind", "--hidden", "2", "--lr", "0", "--early-stop", "1"]
+    for value in (f"{least:04d}", most):
+        assert run(capsys, *argv, "--epochs", 2, option, value)[0] == 0
+    assert f"{option} must be a whole number <= {most}" in short(capsys, *argv, option, most + 1)
+
+
+@pytest.mark.parametrize("option", ["--lr", "--momentum", "--weight-decay"])
+def test_what_is_no_number(capsys, classes_csv, option):
+    for text in (HUGE, "1_0", "\u0663", "x" * 100_000, "", "-inf"):
+        short(capsys, "train", "--data", classes_csv, "--target", "kind", "--optimizer", "sgd", f"{option}={text}")
+
+
+@pytest.mark.parametrize("option", ["--optimizer", "--model", "--like", "--dataset", "--target", "--out", "--schedule"])
+def test_messages_have_bounds(capsys, classes_csv, option):
+    for text in ("x" * 100_000, "\x1b[31m" * 1000, "constant(" * 5000, ""):
+        rest = ["--data", classes_csv, "--target", "kind"] if option not in ("--dataset", "--target") else []
+        rest = ["--data", classes_csv] if option == "--target" else rest
+        assert "\x1b" not in short(capsys, "train", *rest, f"{option}={text}")
+    short(capsys, "train", "y" * 100_000)
+    short(capsys, "find-lr", "--steps", HUGE)
+    short(capsys, "bench", "--threads", HUGE)
+
+
+def test_a_file_of_an_enormous_field(capsys, tmp_path):
+    (tmp_path / "a.csv").write_text("a,y\n" + "1x" * 60_000 + ",2\n")
+    assert "row 1 (line 2), column 'a' must be a number" in short(
+        capsys, "train", "--data", tmp_path / "a.csv", "--target", "y"
+    )
+
+
+def test_more_epochs_than_anyone_counts(capsys, classes_csv):
+    argv = ["train", "--data", classes_csv, "--target", "kind", "--hidden", 2, "--epochs", 10**20, "--early-stop", 1]
+    status, out, _ = run(capsys, *argv, "--schedule", "constant(0)")
+    assert status == 0
+    assert "run        100,000,000,000,000,000,000 epochs" in out
+    assert "stopped    after epoch 2" in out
+
+
+def test_a_schedule_is_looked_at_a_bounded_number_of_times(classes_csv, capsys, monkeypatch):
+    asked = []
+    schedule = lr.schedules.Schedule.__call__
+
+    def counting(self, step):
+        asked.append(np.size(step))
+        return schedule(self, step)
+
+    monkeypatch.setattr(lr.schedules.Schedule, "__call__", counting)
+    monkeypatch.setattr(Trainer, "epoch", lambda self, *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    argv = ["train", "--data", classes_csv, "--target", "kind", "--epochs", 10**20, "--schedule"]
+    assert run(capsys, *argv, "cosine(0.1, 1000000)")[0] == 130
+    assert sum(asked) < 50_000
+    assert "--schedule must be finite and >= 0 at every step, got -1 at step 10000000000" in fails(
+        capsys, *argv, "linear(0.1, -1, 10000000000)"
+    )
+
+
+def test_a_rate_that_turns_out_invalid_ends_in_one_line(capsys, classes_csv, monkeypatch):
+    monkeypatch.setattr("lrcore.train.command._LOOKED_AT", 1)  # the first step and the last
+    argv = ["train", "--data", classes_csv, "--target", "kind", "--epochs", 4, "--hidden", 2]
+    text = "constant(0.1).then(linear(-0.5, 0, 10), at=8).then(constant(0.1), at=20)"
+    assert "--schedule: lr at step 8 must be finite and >= 0, got -0.5" in fails(capsys, *argv, "--schedule", text)
+
+
+# The environment.
+
+
+@pytest.mark.parametrize("name", ["LRCORE_ISA", "LRCORE_NUM_THREADS"])
+@pytest.mark.parametrize("command", ["script", "-m", "-mlrcore", "program"])
+def test_a_wrong_environment(name, command):
+    script = os.path.join(os.path.dirname(sys.executable), "lrcore")
+    argv = {
+        "script": [script, "info"],
+        "-m": [sys.executable, "-m", "lrcore", "info", "-m", "x"],
+        "-mlrcore": [sys.executable, "-X", "dev", "-mlrcore", "info"],
+        "program": [sys.executable, "-c", "import lrcore", "-m", "lrcore"],
+    }[command]
+    if not os.path.exists(argv[0]):
+        pytest.skip("the script is not installed beside the interpreter")
+    for value in ("no", "x" * 5000):
+        done = subprocess.run(argv, env=os.environ | {name: value}, capture_output=True, text=True, check=False)
+        assert f"{name} must be " in done.stderr
+        if command == "program":
+            assert done.returncode == 1
+            assert "\nImportError: " in done.stderr
+        else:
+            assert done.returncode == 2
+            assert done.stderr.startswith("lrcore: ")
+            assert done.stderr.count("\n") == 1
+            assert len(done.stderr) < 600
+
+
+# Files.
+
+
+@pytest.mark.parametrize("name", ["history.csv", "parameters.npz"])
+def test_a_folder_where_a_file_should_be_is_seen_before_training(capsys, classes_csv, tmp_path, monkeypatch, name):
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr(Trainer, "epoch", lambda *args: pytest.fail("trained"))
+    err = short(capsys, "train", "--data", classes_csv, "--target", "kind", "--out", tmp_path)
+    assert f"'{tmp_path / name}' is a directory" in err
+
+
+def test_what_changes_while_training_is_one_line(capsys, classes_csv, tmp_path, monkeypatch):
+    whole_epoch = Trainer.epoch
+    out = tmp_path / "run"
+
+    def epoch(self, *args):
+        (out / "history.csv").mkdir(parents=True, exist_ok=True)
+        return whole_epoch(self, *args)
+
+    monkeypatch.setattr(Trainer, "epoch", epoch)
+    err = short(capsys, "train", "--data", classes_csv, "--target", "kind", "--epochs", 1, "--out", out)
+    assert "cannot be written: Is a directory; what was trained is lost" in err
+    assert os.listdir(out) == ["history.csv"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_behind_the_output():
+    with open("/dev/full", "w") as full:
+        argv = [sys.executable, "-m", "lrcore", "info"]
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "lrcore: output cannot be written: No space left on device\n")
+
+
+def test_a_column_that_is_left_out_is_named(capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    lines = [f"{k},{rng.normal():.3f},{'ab'[k % 2]}" for k in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join([",x,y", *lines, ""]))
+    status, out, _ = run(capsys, "train", "--data", tmp_path / "a.csv", "--target", "y", "--epochs", 1)
+    assert status == 0
+    assert "1 features; 'y'" in out
+    assert "left out   the first column, '': it numbers the rows\n" in out

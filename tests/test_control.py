@@ -229,10 +229,10 @@ def test_keeping_does_not_allocate_each_time():
     early = lr.EarlyStopping()
     w = np.zeros(3)
     early.update(3.0, w)
-    kept = early._kept[0]
+    kept = early._memory["kept"][0]
     w[:] = 1
     early.update(2.0, w)
-    assert early._kept[0] is kept
+    assert early._memory["kept"][0] is kept
     assert kept[0] == 1
 
 
@@ -494,3 +494,205 @@ def test_states_that_do_not_belong_change_nothing(make, change, error, message):
     with pytest.raises(error, match=re.escape(message)):
         watch.load_state_dict({**before, "best": 0.5, **change})
     assert watch.state_dict() == before
+
+
+# One object, one run.
+
+
+def descended(early, start=1.0, steps=20):
+    w = np.array([start])
+    opt = lr.SGD(w, lr=0.1)
+    lr.minimize(bowl, w, opt, steps, callbacks=[early])
+    return w, opt
+
+
+def test_the_state_of_one_run_is_not_used_in_another():
+    early = lr.EarlyStopping(patience=3)
+    w, opt = descended(early)
+    other = np.array([50.0])
+    attempts = {
+        "a second optimizer": lambda: lr.minimize(bowl, other, lr.SGD(other, lr=0.1), 20, callbacks=[early]),
+        "of the same parameters": lambda: lr.minimize(bowl, w, lr.SGD(w, lr=0.1), 20, callbacks=[early]),
+        "by hand": lambda: early.update(-1.0, other),
+        "restored": lambda: early.restore(other),
+        "a copy": lambda: lr.minimize(bowl, other, lr.SGD(other, lr=0.1), 20, callbacks=[copy.copy(early)]),
+        "a deep copy": lambda: lr.minimize(bowl, other, lr.SGD(other, lr=0.1), 20, callbacks=[copy.deepcopy(early)]),
+        "a plateau": lambda: descended_by_plateau(plateau),
+    }
+    plateau = lr.ReduceOnPlateau(0.1)
+    descended_by_plateau(plateau)
+    before, kept = early.state_dict(), w.copy()
+    for attempt in attempts.values():
+        with pytest.raises(ValueError, match=r"new one for a new run|params must be those that"):
+            attempt()
+        assert other == 50
+        assert w == kept
+    np.testing.assert_equal(early.state_dict(), before)
+    lr.minimize(bowl, w, opt, 5, callbacks=[early])  # the same run goes on
+    assert early.best_step == 25
+
+
+def descended_by_plateau(plateau):
+    w = np.array([1.0])
+    lr.minimize(bowl, w, lr.SGD(w, lr=plateau), 5, callbacks=[plateau])
+
+
+def test_a_copy_told_by_hand_does_not_put_its_parameters_into_a_new_run():
+    early = lr.EarlyStopping()
+    early.update(0.5, np.array([7.0]))
+    w = np.array([50.0])
+    with pytest.raises(ValueError, match="EarlyStopping must be new for a new run"):
+        lr.minimize(bowl, w, lr.SGD(w, lr=0.1), 5, callbacks=[copy.deepcopy(early)])
+    assert w == 50
+
+
+def test_a_copy_goes_on_by_itself():
+    early = lr.EarlyStopping()
+    w = np.array([1.0])
+    early.update(1.0, w)
+    for other in (copy.copy(early), copy.deepcopy(early), pickle.loads(pickle.dumps(early))):
+        w[:] = 2
+        other.update(0.5, w)
+        early.restore(w)
+        assert w == 1
+        other.restore(w)
+        assert w == 2
+        w[:] = 1
+
+
+@pytest.mark.parametrize("make", [lambda rate: rate, lambda rate: lambda step: 0.5 * rate(step)])
+def test_a_plateau_whose_rate_was_replaced_is_noticed(make):
+    plateau = lr.ReduceOnPlateau(0.1, patience=1)
+    w = np.ones(1)
+    opt = lr.SGD(w, lr=make(plateau))
+    lr.minimize(bowl, w, opt, 3, callbacks=[plateau])
+    opt.lr = 0.05
+    before = plateau.state_dict(), w.copy()
+    with pytest.raises(ValueError, match=r"optimizer must have this ReduceOnPlateau as its lr, got lr=0\.05"):
+        lr.minimize(bowl, w, opt, 3, callbacks=[plateau])
+    assert (plateau.state_dict(), w) == before
+
+
+def test_a_plateau_may_be_the_rate_of_any_group():
+    plateau = lr.ReduceOnPlateau(0.1, patience=1)
+    groups = [{"params": np.ones(1), "lr": 0.1}, {"params": np.ones(1), "lr": plateau}]
+    opt = lr.SGD(groups)
+    lr.minimize(lambda _: (1.0, [np.ones(1)] * 2), groups, opt, 3, callbacks=[plateau])
+    assert plateau.scale == 0.125
+
+
+# States belong to one configuration.
+
+
+@pytest.mark.parametrize(
+    ("make", "other", "message"),
+    [
+        (
+            lambda **k: lr.ReduceOnPlateau(**{"initial": 0.1} | k),
+            {"mode": "max"},
+            "state['mode'] must be 'min' as here",
+        ),
+        (
+            lambda **k: lr.ReduceOnPlateau(**{"initial": 0.1} | k),
+            {"threshold": 0.5},
+            "state['threshold'] must be 0.0001",
+        ),
+        (lambda **k: lr.ReduceOnPlateau(**{"initial": 0.1} | k), {"threshold_mode": "abs"}, "must be 'rel' as here"),
+        (
+            lambda **k: lr.ReduceOnPlateau(**{"initial": 0.1} | k),
+            {"factor": 0.1},
+            "state['factor'] must be 0.5 as here",
+        ),
+        (lambda **k: lr.ReduceOnPlateau(**{"initial": 0.1} | k), {"initial": 0.2}, "state['initial'] must be 0.1"),
+        (
+            lambda **k: lr.ReduceOnPlateau(**{"initial": 0.1} | k),
+            {"patience": 3},
+            "state['patience'] must be 10 as here",
+        ),
+        (
+            lambda **k: lr.ReduceOnPlateau(**{"initial": 0.1} | k),
+            {"cooldown": 3},
+            "state['cooldown'] must be 0 as here",
+        ),
+        (lambda **k: lr.ReduceOnPlateau(**{"initial": 0.1} | k), {"stop_at": 0}, "state['stop_at'] must be 0.000976"),
+        (lr.EarlyStopping, {"mode": "max"}, "state['mode'] must be 'min' as here, got 'max'"),
+        (lr.EarlyStopping, {"min_delta": 1}, "state['min_delta'] must be 0.0 as here, got 1.0"),
+        (lr.EarlyStopping, {"restore_best": False}, "state['restore_best'] must be True as here, got False"),
+        (lr.EarlyStopping, {"every": 2}, "state['every'] must be 1 as here, got 2"),
+    ],
+)
+def test_a_state_of_another_configuration_is_refused(make, other, message):
+    watch = make()
+    before = watch.state_dict()
+    saved = make(**other).state_dict()
+    with pytest.raises(ValueError, match=re.escape(message)):
+        watch.load_state_dict(saved)
+    old = {key: value for key, value in before.items() if key not in other}
+    with pytest.raises(ValueError, match=f"state must have the key '{next(iter(other))}'"):
+        watch.load_state_dict(old)
+    assert watch.state_dict() == before
+
+
+def test_a_state_whose_numbers_became_arrays_is_loaded():
+    plateau = lr.ReduceOnPlateau(0.1, patience=1)
+    answers(plateau, [3, 3])
+    resumed = lr.ReduceOnPlateau(0.1, patience=1)
+    resumed.load_state_dict({key: np.array(value) for key, value in plateau.state_dict().items()})
+    assert resumed.state_dict() == plateau.state_dict()
+
+
+# Assigned attributes.
+
+
+def test_assignments_take_effect():
+    plateau = lr.ReduceOnPlateau(1.0, patience=10)
+    plateau.patience, plateau.factor, plateau.threshold, plateau.threshold_mode = np.int64(1), 0.1, np.array(1.0), "abs"
+    assert answers(plateau, [5, 4.5, 3]) == ["improved", "reduced", "improved"]
+    assert plateau(0) == 0.1
+    plateau.initial = 2.0
+    assert plateau(0) == 0.2
+    plateau.stop_at, plateau.cooldown = 0.0, 1
+    assert answers(plateau, [3, 3, 3]) == ["reduced", "cooldown", "reduced"]
+    early = lr.EarlyStopping()
+    early.min_delta, early.patience = 1, 1
+    assert answers(early, [5, 4.5, 3]) == ["improved", "stop", "improved"]
+    early.restore_best = False
+    early.update(0.0, np.ones(1))
+    with pytest.raises(RuntimeError, match="no parameters to restore"):
+        early.restore(np.ones(1))
+
+
+@pytest.mark.parametrize("make", [lambda: lr.ReduceOnPlateau(0.1), lr.EarlyStopping])
+def test_assignments_without_effect_raise(make):
+    watch = make()
+    names = ("mode", "best", "waited", "scale", "stopped", "best_step", "lr", "tolerance")
+    for name in (*names, "min_delta" if isinstance(watch, lr.ReduceOnPlateau) else "threshold"):
+        with pytest.raises(
+            AttributeError, match=f"^{name} of {type(watch).__name__} must not be assigned: it is .*patience"
+        ):
+            setattr(watch, name, 1)
+    for name in ("patience", "every"):
+        with pytest.raises(ValueError, match=f"{name} must be >= 1, got 0"):
+            setattr(watch, name, 0)
+    assert watch.patience == 10
+
+
+@pytest.mark.parametrize("metric", [np.array(0.5), np.float32(0.5), np.float64(0.5), np.array(0.5, np.float16)])
+@pytest.mark.parametrize("make", [lambda: lr.ReduceOnPlateau(0.1), lr.EarlyStopping])
+def test_any_number_is_a_metric(make, metric):
+    watch = make()
+    assert watch.update(metric) == "improved"
+    assert type(watch.best) is float
+
+
+@pytest.mark.parametrize("watch", [lr.EarlyStopping, lambda: lr.ReduceOnPlateau(0.01)])
+def test_another_optimizer_of_the_same_parameters_is_another_run_however_far_it_is(watch):
+    watch = watch()
+    w = np.array([1.0])
+    rate = watch if isinstance(watch, lr.ReduceOnPlateau) else 0.01
+    lr.minimize(bowl, w, lr.SGD(w, lr=rate), 5, callbacks=[watch])
+    other = lr.SGD(w, lr=rate)
+    for _ in range(9):
+        other.step(np.ones(1))
+    with pytest.raises(ValueError, match=r"must watch the run of one optimizer, and has watched another's, got SGD\("):
+        lr.minimize(bowl, w, other, 5, callbacks=[watch])

@@ -160,3 +160,113 @@ def test_bad_arguments(arguments, error, message):
     with pytest.raises(error, match=re.escape(message)):
         lr.minimize(**given)
     assert W[0] == 1.0
+
+
+# What callbacks answer, and what a loss is.
+
+
+@pytest.mark.parametrize(("answer", "steps"), [(True, 0), (np.True_, 0), (np.array(True), 0), (None, 3), (False, 3)])
+def test_only_true_stops_a_run(answer, steps):
+    w = np.array([2.0])
+    assert len(lr.minimize(bowl, w, lr.SGD(w, lr=0.1), 3, callbacks=[lambda at: answer]).loss) == steps + 1
+
+
+@pytest.mark.parametrize("answer", [{}, {"loss": 1.0}, 1, 0, "improved", [], np.ones(2)])
+def test_other_answers_are_refused(answer):
+    def watch(at):
+        return answer
+
+    w = np.array([2.0])
+    with pytest.raises(TypeError, match=r"callbacks\[1\], .*watch, must return True, False or None, got "):
+        lr.minimize(bowl, w, lr.SGD(w, lr=0.1), 3, callbacks=[lambda at: None, watch])
+    assert w == 2
+    with pytest.raises(TypeError, match=r"callbacks\[0\] must be callable, got 3"):
+        lr.minimize(bowl, w, lr.SGD(w, lr=0.1), 3, callbacks=[3])
+
+
+class Tensor:
+    """A number of another library."""
+
+    def __init__(self, value, shape=()):
+        self.value, self.shape = value, shape
+
+    def item(self):
+        return self.value
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [2, 2.0, np.float32(2), np.array(2.0), np.array([2.0]), np.array([[2]]), [2.0], Tensor(2.0), Tensor(2.0, (1,))],
+)
+def test_any_number_is_a_loss(loss):
+    w = np.array([1.0])
+    np.testing.assert_array_equal(lr.minimize(lambda w: (loss, np.ones(1)), w, lr.SGD(w, lr=0.1), 1).loss, [2.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "message"),
+    [
+        (True, TypeError, "fun must return a loss that is a number, got True"),
+        ("2", TypeError, "fun must return a loss that is a number, got '2'"),
+        (None, TypeError, "fun must return a loss that is a number, got None"),
+        (2j, TypeError, "fun must return a loss that is a number, got 2j"),
+        (Tensor(2.0, (3,)), ValueError, "fun must return a loss of one number, got shape (3,)"),
+        (np.empty(0), ValueError, "fun must return a loss of one number, got shape (0,)"),
+        (10**400, ValueError, "fun's loss must be finite, got a number beyond float64"),
+    ],
+)
+def test_what_is_no_loss(loss, error, message):
+    w = np.array([1.0])
+    with pytest.raises(error, match=re.escape(message)):
+        lr.minimize(lambda w: (loss, np.ones(1)), w, lr.SGD(w, lr=0.1), 1)
+
+
+# Divergence.
+
+
+def test_to_and_fro_with_a_loss_that_grows_is_divergence():
+    for start, offset in ((5.0, 0.0), (1e-3, 0.0), (5.0, -100.0), (5.0, 1e3)):
+        w = np.array([start])
+        history = lr.minimize(lambda w: (w[0] ** 2 + offset, 2 * w), w, lr.SGD(w, lr=1.01), steps=40)  # noqa: B023
+        assert history.ended == "diverged"
+    w = np.array([5.0])
+    history = lr.minimize(bowl, w, lr.SGD(w, lr=1.01), steps=40)
+    assert history.message.startswith(
+        "diverged: the last 20 of 40 steps went to and fro, each further than the one before"
+    )
+    assert len(history.loss) == 41
+
+
+@pytest.mark.parametrize("offset", [-100.0, -36.0, 0.0, 1e3])
+def test_oscillation_is_seen_wherever_the_loss_lies(offset):
+    w = np.array([5.0])
+    history = lr.minimize(lambda w: ((w[0] + 1) ** 2 + offset, 2 * (w + 1)), w, lr.SGD(w, lr=1.0), steps=40)
+    assert history.ended == ("oscillated" if offset != -36 else "completed")
+
+
+@pytest.mark.parametrize("start", [5.0, 1e-3, 1e-150])
+def test_a_run_that_diverges_is_stopped_or_not_as_asked(start):
+    w = np.array([start])
+    assert len(lr.minimize(lambda w: (w[0] ** 2, 2 * w), w, lr.SGD(w, lr=1.5), 100).loss) == 7
+    w = np.array([start])
+    history = lr.minimize(lambda w: (w[0] ** 2, 2 * w), w, lr.SGD(w, lr=1.5), 100, stop_diverged=False)
+    assert len(history.loss) == 101
+    assert history.ended == "diverged"
+    with pytest.raises(TypeError, match="stop_diverged must be True or False, got 0"):
+        lr.minimize(bowl, w, lr.SGD(w), 1, stop_diverged=0)
+
+
+def test_losses_that_are_not_finite_are_passed_where_divergence_does_not_stop():
+    losses = iter([1.0, np.nan, np.inf, 1.0])
+    w = np.array([1.0])
+    history = lr.minimize(lambda w: (next(losses), np.ones(1)), w, lr.SGD(w, lr=1.0), 3, stop_diverged=False)
+    assert history.ended == "completed"
+    assert w == -2
+    losses = iter([1.0, np.nan])
+    assert lr.minimize(lambda w: (next(losses), np.ones(1)), w, lr.SGD(w), 1, stop_diverged=False).ended == "diverged"
+
+
+def test_a_loss_that_begins_at_zero_is_not_judged_by_that():
+    losses = iter([0.0, 0.0, 1e-9, 0.0, 0.2, 0.3, 0.4, 0.1, *[0.2] * 50])
+    w = np.zeros(1)
+    assert lr.minimize(lambda w: (next(losses), np.ones(1)), w, lr.SGD(w), 50).ended == "completed"

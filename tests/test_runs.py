@@ -97,7 +97,7 @@ def test_regression_mended():
 
 @pytest.mark.parametrize(
     ("script", "words"),
-    [("learning_rates.py", "oscillated after 40 steps"), ("regression.py", "diverged at step 3")],
+    [("learning_rates.py", "oscillated after 40 steps"), ("regression.py", "diverged at step 6")],
 )
 def test_example_runs(script, words, capsys):
     runpy.run_path(str(EXAMPLES / script), run_name="__main__")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Context, Decimal, localcontext
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lrcore import formulas, kernels
+from lrcore import kernels
+from lrcore.schedules import formulas
 
 BUILDS = (*kernels.compiled(), "reference")
 DIGITS = Context(prec=50, Emin=-(10**6), Emax=10**6)
@@ -177,13 +179,86 @@ def test_bits_of_power_and_half_cosine_over_many_arguments(build: str) -> None:
         np.testing.assert_array_equal(kernels.formulas(build).Formula(name, arguments).values(steps), expected)
 
 
-@pytest.mark.parametrize("build", kernels.compiled())
+COUNTS = {
+    "polynomial": 5, "exponential": 5, "inverse_time": 4, "cosine": 4, "cosine_restarts": 5, "one_cycle": 7,
+    "cyclic": 6, "inverse_sqrt": 2, "warmup_stable_decay": 6, "rex": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("build", BUILDS)
 def test_a_build_has_every_formula_and_no_other(build: str) -> None:
     made: Any = kernels.formulas(build).Formula
-    for name in formulas.FORMULAS:
-        made(name, (1.0,) * 8)
+    assert set(formulas.FORMULAS) == {*COUNTS, "piecewise_constant"}
+    for name, n in COUNTS.items():
+        made(name, (1.0,) * n)
     with pytest.raises(KeyError, match="constant"):
         made("constant", (1.0,))
+
+
+WRONG_ARGUMENTS: list[tuple[str, Any, type[Exception], str]] = [
+    *(
+        (name, (1.0,) * wrong, ValueError, f"{name} must have {n} arguments, got {wrong}")
+        for name, n in COUNTS.items()
+        for wrong in sorted({0, 1, n - 1, n + 1, 1000} - {n})
+    ),
+    ("piecewise_constant", (), ValueError, "piecewise_constant must have an odd number of arguments, got 0"),
+    ("piecewise_constant", (1, 2), ValueError, "piecewise_constant must have an odd number of arguments, got 2"),
+    ("piecewise_constant", (2, 1, 0, 0, 0), ValueError,
+     "piecewise_constant must have boundaries that increase, got [2.0, 1.0, 0.0, 0.0, 0.0]"),
+    ("piecewise_constant", (1, math.nan, 0, 0, 0), ValueError, "piecewise_constant must have boundaries that increase"),
+    ("rex", (1, "2", 3), TypeError, "rex[1] must be a number, got '2'"),
+    ("rex", ([1], 2, 3), TypeError, "rex[0] must be a number, got [1]"),
+    ("rex", (1, 2, 10**400), ValueError, "rex[2] must be finite, got a number beyond float64"),
+    ("rex", 3, TypeError, "'int' object is not iterable"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize(("name", "arguments", "error", "message"), WRONG_ARGUMENTS)
+def test_a_formula_reads_its_own_arguments_and_nothing_beyond(
+    name: str, arguments: Any, error: type[Exception], message: str, build: str
+) -> None:
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
+        kernels.formulas(build).Formula(name, arguments)
+
+
+@pytest.mark.parametrize("build", kernels.compiled())
+def test_a_formula_that_was_not_made_cannot_be_asked(build: str) -> None:
+    made: Any = kernels.formulas(build).Formula
+    with pytest.raises(TypeError):
+        made.__new__(made)
+    with pytest.raises(TypeError):
+        made("rex", (1, 2, 3)).values(None)
+
+
+ABSURD = [0.0, 1.0, -1.0, 0.5, 2.0, 3.0, 10.0, 1.1, 1000.0, 2.0**53 - 1, 1e308, -1e308, 1e-320, 5e-324,
+          math.nan, math.inf, -math.inf]  # fmt: skip
+FAR = np.array([0, 1, 2, 5, 9, 10, 11, 999, 1000, 1001, 10**5, 2**31, 2**40, 2**53 - 2, 2**53 - 1])
+
+
+@pytest.mark.parametrize("build", kernels.compiled())
+@pytest.mark.parametrize("name", COUNTS)
+def test_absurd_arguments_give_what_the_reference_gives(name: str, build: str) -> None:
+    rng = np.random.default_rng(list(name.encode()))
+    for _ in range(1000):
+        arguments = rng.choice(ABSURD, COUNTS[name])
+        expected = formulas.Formula(name, arguments).values(FAR)
+        compiled = kernels.formulas(build).Formula(name, arguments)
+        np.testing.assert_array_equal(compiled.values(FAR), expected, err_msg=f"{name}{arguments}")
+        alone = [compiled.value(int(step)) for step in FAR]
+        np.testing.assert_array_equal(alone, expected, err_msg=f"{name}{arguments}")
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_powers_of_absurd_numbers(build: str) -> None:
+    power = kernels.formulas(build).scalar_power
+    for x in ABSURD:
+        for y in ABSURD:
+            np.testing.assert_equal(power(x, y), formulas.scalar_power(x, y))
+    assert power(3.0, 1e19) == power(1.5, 2.0**60) == power(1e300, 2.0**53) == math.inf
+    assert power(0.3, 1e19) == power(0.7, 2.0**60) == power(1e-300, 2.0**53) == 0.0
+    for x in (-1.0, math.inf, math.nan):
+        assert math.isnan(power(x, 2.0))
 
 
 # Bits, as numbers, that no build and no machine may change. (piecewise_constant computes nothing.)

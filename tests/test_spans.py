@@ -257,7 +257,11 @@ def test_zeroing_needs_gradients_that_can_be_written():
         ({"clip_norm": 0.0}, ValueError, "clip_norm must be finite and > 0, got 0.0"),
         ({"clip_norm": np.nan}, ValueError, "clip_norm must be finite and > 0, got nan"),
         ({"clip_value": -1}, ValueError, "clip_value must be finite and > 0, got -1.0"),
-        ({"on_nonfinite": "ignore"}, ValueError, "on_nonfinite must be 'propagate', 'skip' or 'raise', got 'ignore'"),
+        (
+            {"on_nonfinite": "ignore"},
+            ValueError,
+            "on_nonfinite must be one of 'propagate', 'skip', 'raise', got 'ignore'",
+        ),
         ({"momentun": 0.9}, TypeError, "unexpected keyword argument 'momentun'"),
     ],
 )

@@ -1,5 +1,6 @@
 """Tables: what is read from CSV files, what is refused and how, how rows are held out and standardised."""
 
+import os
 import sys
 
 import numpy as np
@@ -213,3 +214,198 @@ def test_bundled_data_without_scikit_learn(monkeypatch):
 def test_unknown_bundled_data():
     with pytest.raises(DataError, match=r"data set must be one of digits, breast.*, got 'x'"):
         bundled("x")
+
+
+# Columns that are no features, separators, endings, labels.
+
+
+def rows(head, *columns, count=30, sep=",", end="\n"):
+    lines = [head, *(sep.join(str(column(k)) for column in columns) for k in range(count))]
+    return end.join([*lines, ""])
+
+
+def wave(k):
+    return f"{np.sin(k):.4f}"
+
+
+SHUFFLED = np.random.default_rng(0).permutation(30)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("", int),
+        ("", lambda k: k + 1),
+        ("Unnamed: 0", int),
+        ("", lambda k: SHUFFLED[k]),
+        ("", lambda k: 3 * k + 7),
+        ("", lambda k: k % 15),
+        ("index", int),
+        ("Id", lambda k: k + 1),
+    ],
+)
+def test_a_column_that_numbers_the_rows_is_no_feature(tmp_path, name, number):
+    read = read_csv(write(tmp_path / "a.csv", rows(f"{name},a,y", number, wave, wave)), "y")
+    assert read.feature_names == ("a",)
+    assert read.left_out == name
+    assert_allclose(read.features[:, 0], np.round(np.sin(np.arange(30)), 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("", wave), ("", lambda k: k % 2), ("day", int), ("id", lambda k: SHUFFLED[k]), ("index", lambda k: 2 * k)],
+)
+def test_a_column_that_may_say_something_stays(tmp_path, name, number):
+    read = read_csv(write(tmp_path / "a.csv", rows(f"{name},a,y", number, wave, wave)), "y")
+    assert read.feature_names == (name, "a")
+    assert read.left_out is None
+
+
+def test_row_numbers_alone_are_no_features(tmp_path):
+    with pytest.raises(DataError, match="must have a feature column beside the target 'y' and the row numbers"):
+        read_csv(write(tmp_path / "a.csv", rows(",y", int, wave)), "y")
+
+
+@pytest.mark.parametrize(("sep", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (" ", "spaces")])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_a_wrong_separator_is_named(tmp_path, sep, name, decimal):
+    text = rows(sep.join("aby"), wave, wave, wave, sep=sep).replace(".", decimal)
+    with pytest.raises(DataError, match=f"fields must be separated by commas, but {name} stand between them"):
+        read_csv(write(tmp_path / "a.csv", text), "y")
+
+
+def test_a_wrong_separator_below_the_header_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"row 1 \(line 2\) must have 2 fields .* but semicolons stand"):
+        read_csv(write(tmp_path / "a.csv", "a,y\n1;2\n"), "y")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_endings_of_every_system(tmp_path, end):
+    (tmp_path / "a.csv").write_bytes(rows("a,y", wave, lambda k: "ab"[k % 2], end=end).encode())
+    read = read_csv(str(tmp_path / "a.csv"), "y")
+    assert read.features.shape == (30, 1)
+    assert set(read.target) == {"a", "b"}
+
+
+BAD_LABELS = {
+    "leading zero": (["1", "01", "2"], r"one way, got '1' in row 1 and '01' in row 2"),
+    "zeros beside text": (["1", "1.0", "x"], r"one way, got '1' in row 1 and '1.0' in row 2"),
+    "truth in two spellings": (["True", "False", "true"], r"one way, got 'True' in row 1 and 'true' in row 3"),
+    "truth and number": (["True", "0", "1"], r"one way, got 'True' in row 1 and '1' in row 3"),
+    "NA": (["cold", "NA", "hot"], r"row 2 must be a class, got 'NA', which reads as a missing value"),
+    "nan beside text": (["cold", "hot", "nan"], r"row 3 must be a class, got 'nan'"),
+    "question mark": (["0", "1", "?"], r"row 3 must be a class, got '\?'"),
+    "None beside numbers": (["0", "1", "None"], r"row 3 must be a class, got 'None'"),
+    "line break": (["cold", '"hot\n1,cold"', "hot"], "must be a single line"),
+    "very long": (["cold", "x" * 1001, "hot"], "must have at most 1,000 characters, got 1,001"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LABELS)
+def test_labels_that_would_make_a_wrong_model_are_refused(case, tmp_path):
+    labels, message = BAD_LABELS[case]
+    path = write(tmp_path / "a.csv", rows("a,y", wave, lambda k: labels[k % 3]))
+    with pytest.raises(DataError, match=message):
+        read_csv(path, "y")
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["True", "False"], {"True", "False"}),
+        (["none", "mild"], {"none", "mild"}),
+        (["01", "02"], {1.0, 2.0}),
+        (["1", "1.0"], {1.0}),
+        (["a", "A"], {"a", "A"}),
+        (["hot ", " hot", "cold"], {"hot", "cold"}),
+        (["0", "A"], {"0", "A"}),
+    ],
+)
+def test_labels_that_are_what_they_seem(tmp_path, labels, expected):
+    path = write(tmp_path / "a.csv", rows("a,y", wave, lambda k: labels[k % len(labels)]))
+    assert set(read_csv(path, "y").target.tolist()) == expected
+
+
+# Input without bounds.
+
+
+class Counted(str):
+    """Text that counts how often it is compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+    def strip(self, *chars):
+        return self
+
+
+def test_wide_tables_take_work_in_proportion(tmp_path, monkeypatch):
+    import csv
+
+    path = tmp_path / "a.csv"
+    reader = csv.reader
+
+    def counting(*args, **kwargs):
+        return (list(map(Counted, row)) for row in reader(*args, **kwargs))
+
+    compared = []
+    for width in (500, 2000):
+        write(path, ",".join([*(f"c{k}" for k in range(width)), "y"]) + "\n")
+        monkeypatch.setattr("lrcore.train.tables.csv.reader", counting)
+        Counted.compared = 0
+        read_csv(str(path), "y")
+        compared.append(Counted.compared)
+    assert compared[1] <= 5 * compared[0]
+
+
+LONG = "x" * 120_000
+ENDLESS = {
+    "field": (f"a,y\n{LONG},1\n", "column 'a' must be a number, got 'xxx"),
+    "name": (f"{LONG},y\n1,1\n", "a column's name must have at most 1,000 characters, got 120,000"),
+    "label": (f"a,y\n1,{LONG}\n", "must have at most 1,000 characters, got 120,000"),
+    "header": (",".join("c" * 500 + str(k) for k in range(200)), "has no column 'y'; its columns are 'c"),
+    "quote": ('a,y\n"' + "1,2\n" * 100_000, "a quotation mark may be missing"),
+    "quote at the end": ('a,y\n1,"2\n', "a quotation mark may be missing"),
+    "text after a quote": ('a,y\n"1"2,3\n', "a quotation mark may be missing"),
+    "nul": ("a,y\n1,2\n\0,1\n", "must be text, got a NUL byte in line 3"),
+    "one line": ("1" * 100_000, "has no column|is not a CSV|at most"),
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+def test_errors_have_bounds(case, tmp_path):
+    text, message = ENDLESS[case]
+    with pytest.raises(DataError, match=message) as caught:
+        read_csv(write(tmp_path / "a.csv", text), "y")
+    assert len(str(caught.value)) < 1200
+    assert "\n" not in str(caught.value)
+
+
+def test_a_line_without_end_is_not_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("lrcore.train.tables._LONGEST_LINE", 1000)
+    with pytest.raises(DataError, match="must have lines shorter than 1,000 characters"):
+        read_csv(write(tmp_path / "a.csv", "a,y\n" + "1," * 2000), "y")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_that_nobody_writes_to_and_a_device(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="but is empty"):
+        read_csv(str(tmp_path / "pipe"), "y")
+    with pytest.raises(DataError, match="must be a file or a pipe, got a device"):
+        read_csv(os.devnull, "y")
+    with pytest.raises(DataError, match="NUL in its name"):
+        read_csv("a\0b", "y")
+
+
+def test_a_pipe_that_is_written_to(tmp_path):
+    reader, writer = os.pipe()
+    os.write(writer, rows("a,y", wave, wave).encode())
+    os.close(writer)
+    if os.path.isdir("/proc/self/fd"):
+        assert read_csv(f"/proc/self/fd/{reader}", "y").features.shape == (30, 1)
+    os.close(reader)

@@ -86,3 +86,15 @@ def test_the_callback_comes_after_every_step():
     steps = []
     run.epoch(lambda: steps.append(run.optimizer.step_count))
     assert steps == [1, 2, 3]
+
+
+def test_a_loss_that_grows_without_bound_stops_before_it_overflows():
+    run = trainer(rate=1.5, batch_size=ROWS)
+
+    def train():
+        for _ in range(200):
+            run.epoch()
+
+    with pytest.raises(DivergedError, match=r"the (training|held-out) loss is \d.* after step \d+, with lr 1\.5"):
+        train()
+    assert np.isfinite(run.network.params.flat).all()

@@ -12,7 +12,7 @@ from lrcore.hyperparameters import Number
 from lrcore.kernels import power
 from lrcore.optimizers.conventions import KERAS, REQUIRED, Betas, eps_pair, given
 from lrcore.options import Options
-from lrcore.structure import Structure
+from lrcore.structure import Params
 
 __all__ = ["Adam", "AdamW", "Adamax", "NAdam"]
 
@@ -65,7 +65,7 @@ class Adam(Optimizer):
     rules: ClassVar = {"adam": {}, "amsgrad": {"amsgrad": True}}
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, amsgrad: bool | None = None,
         *, decoupled_weight_decay: bool | None = None, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
@@ -121,7 +121,7 @@ class AdamW(Adam):
     decoupled = ("torch", "keras", "optax")
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, amsgrad: bool | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
@@ -168,7 +168,7 @@ class Adamax(Optimizer):
     rules: ClassVar = {"adamax": {}}
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         super().__init__(params, given(locals()), **options)
@@ -242,7 +242,7 @@ class NAdam(Optimizer):
     numbers: ClassVar = {"mu_product": "[0, 1]"}
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, momentum_decay: Number | None = None,
         *, decoupled_weight_decay: bool | None = None, schedule_decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip

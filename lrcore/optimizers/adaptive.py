@@ -10,7 +10,7 @@ from lrcore.groups import Values
 from lrcore.hyperparameters import Number
 from lrcore.optimizers.conventions import REQUIRED, eps_pair, given, has_momentum
 from lrcore.options import Options
-from lrcore.structure import Structure
+from lrcore.structure import Params
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
@@ -58,7 +58,7 @@ class Adagrad(Optimizer):
     ranges: ClassVar = {"lr_decay": "[0, inf)"}
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, lr_decay: Number | None = None,
+        self, params: Params, lr: Number | None = None, lr_decay: Number | None = None,
         weight_decay: Number | None = None, initial_accumulator_value: float | None = None,
         eps: Number | None = None, *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
@@ -119,7 +119,7 @@ class Adadelta(Optimizer):
     rules: ClassVar = {"adadelta": {}}
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, rho: Number | None = None, eps: Number | None = None,
+        self, params: Params, lr: Number | None = None, rho: Number | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         super().__init__(params, given(locals()), **options)
@@ -194,7 +194,7 @@ class RMSprop(Optimizer):
     }
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, alpha: Number | None = None, eps: Number | None = None,
+        self, params: Params, lr: Number | None = None, alpha: Number | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, momentum: Number | None = None, centered: bool | None = None,
         *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip

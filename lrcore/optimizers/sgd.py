@@ -10,7 +10,7 @@ from lrcore.groups import Values
 from lrcore.hyperparameters import Number
 from lrcore.optimizers.conventions import KERAS, REQUIRED, given, has_momentum
 from lrcore.options import Options
-from lrcore.structure import Structure
+from lrcore.structure import Params
 
 __all__ = ["SGD"]
 
@@ -67,7 +67,7 @@ class SGD(Optimizer):
     ranges: ClassVar = {"dampening": "(-inf, inf)"}
 
     def __init__(
-        self, params: Structure, lr: Number | None = None, momentum: Number | None = None,
+        self, params: Params, lr: Number | None = None, momentum: Number | None = None,
         dampening: Number | None = None, nesterov: bool | None = None, weight_decay: Number | None = None,
         *, decay: Number | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip

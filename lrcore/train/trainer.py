@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrcore.base import Optimizer
+from lrcore.divergence import Divergence
 from lrcore.finder import LrFinding, find_lr
+from lrcore.minimize import evaluate
 from lrcore.structure import Structure
 from lrcore.train.models import Network
 from lrcore.train.tables import Split
 
 
 class DivergedError(ArithmeticError):
-    """The loss is no longer a finite number. The message is one line that names the step and the rate."""
+    """The loss is not finite, or grows without bound. The message is one line that names the step and the rate."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Trainer:
         self.history: list[Epoch] = []
         self.seconds = 0.0
         self.optimizer_seconds = 0.0
+        self._training, self._held_out = Divergence(), Divergence()
         self._rng = np.random.default_rng(seed)
         self._x = np.empty((batch_size, data.x.shape[1]), data.x.dtype)
 
@@ -88,15 +91,16 @@ class Trainer:
         Raises
         ------
         DivergedError
-            A loss is not finite. The batches before it have been stepped.
+            A loss is not finite or grows without bound, see :mod:`lrcore.divergence`. The batches before it have
+            been stepped.
         """
         total = 0.0
         lr = self.optimizer.lr
         with np.errstate(all="ignore"):
             for rows in self._batches():
                 began = perf_counter()
-                loss = self._gradient(rows)
-                self._check(loss, "training", lr)
+                loss, _ = evaluate(self._fun(rows), self.network.params)
+                self._check(self._training, loss, "training", lr)
                 ready = perf_counter()
                 lr = self.optimizer.step().lr
                 done = perf_counter()
@@ -106,7 +110,7 @@ class Trainer:
                 if after_step:
                     after_step()
             loss, score = self._evaluate()
-        self._check(loss, "held-out", lr)
+        self._check(self._held_out, loss, "held-out", lr)
         unit = self.data.target_std**2
         record = Epoch(
             epoch=len(self.history) + 1,
@@ -124,7 +128,7 @@ class Trainer:
         batches = (rows for _ in repeat(None) for rows in self._batches())
 
         def fun(params: Structure) -> tuple[float, None]:
-            return self._gradient(next(batches)), None
+            return self._fun(next(batches))(params)
 
         return find_lr(fun, self.network.params, self.optimizer, low, high, steps)
 
@@ -134,16 +138,21 @@ class Trainer:
         for start in range(0, len(order), self.batch_size):
             yield order[start : start + self.batch_size]
 
-    def _gradient(self, rows: NDArray[np.intp]) -> float:
-        x = np.take(self.data.x, rows, axis=0, out=self._x[: len(rows)], mode="clip")
-        return self.network.gradient(x, self.data.y[rows])
+    def _fun(self, rows: NDArray[np.intp]) -> Callable[[Structure], tuple[float, None]]:
+        """The loss of a batch, whose gradients go into ``params.grads``."""
+
+        def fun(params: Structure) -> tuple[float, None]:
+            x = np.take(self.data.x, rows, axis=0, out=self._x[: len(rows)], mode="clip")
+            return self.network.gradient(x, self.data.y[rows]), None
+
+        return fun
 
     def _evaluate(self) -> tuple[float, float]:
         outputs = self.network.predict(self.data.x_held)
         score = self.network.loss.score(outputs, self.data.y_held)
         return self.network.loss.gradient(outputs, self.data.y_held), score
 
-    def _check(self, loss: float, which: str, lr: float) -> None:
-        if not math.isfinite(loss):
+    def _check(self, judge: Divergence, loss: float, which: str, lr: float) -> None:
+        if judge.update(loss):
             step = self.optimizer.step_count
             raise DivergedError(f"diverged: the {which} loss is {loss} after step {step}, with lr {lr:g}")

@@ -18,11 +18,14 @@ In every formula ``t`` is the step as a double, and the arguments are in the ord
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from lrcore import checks
 
 Doubles: TypeAlias = npt.NDArray[np.float64]
 Pair: TypeAlias = tuple[Doubles, Doubles]
@@ -48,6 +51,7 @@ G = tuple(  # interpolates (sin(pi y / 2)^2 / y^2 - C1) / y^2 + 2 in y^2 at the 
 
 # ---- power --------------------------------------------------------------------------------------------------
 SPLIT_26 = 2.0**27 + 1.0
+LARGEST = float.fromhex("0x1.fffffffffffffp+1023")
 ROUND = 1.5 * 2.0**52  # adding and subtracting it rounds to the nearest integer
 SQRT_HALF = float.fromhex("0x1.6a09e667f3bcdp-1")
 LN2_HIGH = float.fromhex("0x1.62e42fefa38p-1")  # 42 bits: exact when multiplied by an exponent
@@ -145,15 +149,16 @@ def times(a: Pair, b: Pair) -> Pair:
 
 
 def logarithm(x: Doubles) -> Pair:
-    r"""The natural logarithm of x > 0 as a double-double with a relative error below 2^-69.
+    r"""The natural logarithm of x > 0 as a double-double with a relative error below 2^-69; NaN elsewhere.
 
     .. math:: \ln(2^k m) = k \ln 2 + 2 s \left(1 + \frac{s^2}{3} + \frac{s^4}{5} + \dots\right),
         \quad s = \frac{m - 1}{m + 1}, \quad \sqrt{1/2} \le m < \sqrt 2
     """
-    m, exponent = np.frexp(x)
+    valid = (x > 0.0) & (x < np.inf)
+    m, exponent = np.frexp(np.where(valid, x, np.nan))
     small = m < SQRT_HALF
     m = np.where(small, m + m, m)
-    k = np.where(small, exponent - 1, exponent).astype(np.float64)
+    k = np.where(valid, np.where(small, exponent - 1, exponent), 0).astype(np.float64)
     a = m - 1.0
     b = m + 1.0
     b_low = m - (b - 1.0)
@@ -180,10 +185,11 @@ def exponential_of(high: Doubles, low: Doubles) -> Doubles:
 
     .. math:: e^h = 2^k \, 2^{j/32} \, e^r, \quad |r| \le \frac{\ln 2}{64}
     """
+    low = np.where(np.abs(high) <= 800.0, low, 0.0)
     high = np.where(high > 800.0, 800.0, np.where(high < -800.0, -800.0, high))
     n = (high * STEPS_PER_UNIT + ROUND) - ROUND
     r = (high - n * STEP_HIGH) + (low - n * STEP_LOW)
-    whole = n.astype(np.int64)
+    whole = np.where(n == n, n, 0.0).astype(np.int64)
     j = whole & 31
     p = r + r * r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0)))))
     value = EXP2_HIGH[j] + (EXP2_LOW[j] + EXP2_HIGH[j] * p)
@@ -192,7 +198,7 @@ def exponential_of(high: Doubles, low: Doubles) -> Doubles:
 
 
 def power(x: Doubles, y: Doubles) -> Doubles:
-    r"""x to the power y, for x >= 0 (and y > 0 where x = 0).
+    r"""x to the power y, for finite x >= 0 (and y > 0 where x = 0).
 
     .. math:: x^y = e^{y \ln x}
 
@@ -200,21 +206,41 @@ def power(x: Doubles, y: Doubles) -> Doubles:
     double.
     """
     zero = x == 0.0
-    log, log_low = logarithm(np.where(zero, 1.0, x))
+    return np.where(zero, 0.0, power_of_log(logarithm(np.where(zero, 1.0, x)), y))
+
+
+def power_of_log(log: Pair, y: Doubles) -> Doubles:
+    """x to the power y from the logarithm of x."""
     y = np.where(y > 2.0**64, 2.0**64, np.where(y < -(2.0**64), -(2.0**64), y))
-    h, e = two_product(log, y)
-    return np.where(zero, 0.0, exponential_of(h, e + log_low * y))
+    h, e = two_product(log[0], y)
+    return exponential_of(h, e + log[1] * y)
+
+
+def times_power(a: float, log: Pair, y: Doubles) -> Doubles:
+    """a x^y from the logarithm of x, where x^y may leave the range of doubles and a x^y does not."""
+    root = power_of_log(log, 0.5 * y)
+    return full(y, a) if a == 0.0 else (a * root) * root
 
 
 def scalar_power(x: float, y: float) -> float:
     """:func:`power` of two numbers."""
-    return float(power(np.array([x], np.float64), np.array([y], np.float64))[0])
+    with np.errstate(all="ignore"):
+        return float(power(np.array([x], np.float64), np.array([y], np.float64))[0])
 
 
 # ---- the formulas -------------------------------------------------------------------------------------------
-def blend(initial: float | Doubles, final: float, s: Doubles) -> Doubles:
-    """final + (initial - final) s, exact at both ends: ``initial`` for s = 1, ``final`` for s = 0."""
-    return np.where(s == 1.0, initial, final + (initial - final) * s)
+def smaller(a: Doubles, b: float) -> Doubles:
+    return np.where(a > b, b, a)
+
+
+def blend(initial: float | Doubles, final: float | Doubles, s: Doubles) -> Doubles:
+    """final + (initial - final) s, exact at both ends: ``initial`` for s = 1, ``final`` for s = 0.
+
+    Also where the difference or s overflows.
+    """
+    difference = np.asarray(initial) - final
+    between = np.where(np.abs(difference) == np.inf, final * (1.0 - s) + initial * s, final + difference * s)
+    return np.where(s == 1.0, initial, np.where((s == 0.0) | (difference == 0.0), final, between))
 
 
 def full(t: Doubles, value: float) -> Doubles:
@@ -228,7 +254,7 @@ def polynomial(t: Doubles, initial: float, final: float, steps: float, exponent:
         length = steps * np.where(cycles < 1.0, 1.0, cycles)
     else:
         length = full(t, steps)
-        t = np.minimum(t, steps)
+        t = smaller(t, steps)
     s = (length - t) / length
     if exponent != 1.0:
         s = power(s, full(s, exponent))
@@ -240,10 +266,14 @@ def exponential(t: Doubles, initial: float, rate: float, decay_steps: float, sta
     k = t / decay_steps
     if staircase:
         k = np.floor(k)
-    value = initial * power(full(t, rate), k)
-    if initial * rate < initial:
+    log = logarithm(full(t, rate))
+    value = initial * power_of_log(log, k)
+    far = np.abs(t / decay_steps * log[0]) > 708.0
+    if initial == 0.0 or far.any():
+        value = np.where(far | (initial == 0.0), times_power(initial, log, k), value)
+    if (initial > 0.0 and rate < 1.0) or (initial < 0.0 and rate > 1.0):
         return np.where(value < final, final, value)
-    if initial * rate > initial:
+    if (initial > 0.0 and rate > 1.0) or (initial < 0.0 and rate < 1.0):
         return np.where(value > final, final, value)
     return value
 
@@ -252,7 +282,8 @@ def inverse_time(t: Doubles, initial: float, rate: float, decay_steps: float, st
     k = t / decay_steps
     if staircase:
         k = np.floor(k)
-    return initial / (1.0 + rate * k)
+    divisor = 1.0 + rate * k
+    return np.where(divisor == np.inf, initial / k / rate, initial / divisor)
 
 
 def piecewise_constant(t: Doubles, *boundaries_then_values: float) -> Doubles:
@@ -262,10 +293,16 @@ def piecewise_constant(t: Doubles, *boundaries_then_values: float) -> Doubles:
 
 
 def cosine(t: Doubles, initial: float, final: float, steps: float, exponent: float) -> Doubles:
-    s = half_cosine((steps - np.minimum(t, steps)) / steps)
+    s = half_cosine((steps - smaller(t, steps)) / steps)
     if exponent != 1.0:
         s = power(s, full(s, exponent))
     return blend(initial, final, s)
+
+
+def restart(scale: Doubles, steps: float, growth: float) -> Doubles:
+    """The step at which a period begins that is ``scale`` times as long as the first."""
+    start = steps * (scale - 1.0) / growth
+    return np.where(start == np.inf, steps * ((scale - 1.0) / growth), start)
 
 
 def cosine_restarts(t: Doubles, initial: float, final: float, steps: float, t_mul: float, m_mul: float) -> Doubles:
@@ -275,21 +312,26 @@ def cosine_restarts(t: Doubles, initial: float, final: float, steps: float, t_mu
         length = full(t, steps)
     else:  # restart i lies at steps (t_mul^i - 1) / (t_mul - 1); the logarithm may miss i by one
         growth = t_mul - 1.0
-        i = np.floor(logarithm(1.0 + t * growth / steps)[0] / logarithm(full(t, t_mul))[0])
-        i = np.where(steps * (power(full(t, t_mul), i) - 1.0) / growth > t, i - 1.0, i)
-        i = np.where(steps * (power(full(t, t_mul), i + 1.0) - 1.0) / growth <= t, i + 1.0, i)
-        scale = power(full(t, t_mul), i)
-        start = steps * (scale - 1.0) / growth
+        log = logarithm(full(t, t_mul))
+        i = np.floor(logarithm(smaller(1.0 + t * growth / steps, LARGEST))[0] / log[0])
+        i = np.where(restart(power_of_log(log, i), steps, growth) > t, i - 1.0, i)
+        i = np.where(restart(power_of_log(log, i + 1.0), steps, growth) <= t, i + 1.0, i)
+        scale = power_of_log(log, i)
+        start = restart(scale, steps, growth)
         length = steps * scale
-    left = np.minimum(np.maximum(((start + length) - t) / length, 0.0), 1.0)
-    return final + (initial - final) * power(full(t, m_mul), i) * half_cosine(left)
+    left = ((start + length) - t) / length
+    left = np.where(length == np.inf, 1.0, smaller(np.where(left < 0.0, 0.0, left), 1.0))
+    height = power_of_log(logarithm(full(t, m_mul)), i)
+    if abs(initial - final) <= LARGEST and initial != final:
+        return final + (initial - final) * height * half_cosine(left)
+    return blend(initial, final, height * half_cosine(left))
 
 
 def one_cycle(
     t: Doubles, initial: float, peak: float, final: float, steps: float, warmup: float, down: float, linear: float
 ) -> Doubles:
     """Up from ``initial`` at 0 to ``peak`` at ``warmup``, back at ``down`` (if above ``warmup``), then to ``final``."""
-    t = np.minimum(t, steps)
+    t = smaller(t, steps)
     three_phase = down > warmup
     rising = t < warmup
     falling = ~rising & (t < down)
@@ -300,7 +342,7 @@ def one_cycle(
     s = (end - t) / (end - start)
     if not linear:
         s = half_cosine(s)
-    return np.where(s == 1.0, first, last + (first - last) * s)
+    return blend(first, last, s)
 
 
 def cyclic(t: Doubles, low: float, high: float, up: float, down: float, mode: float, gamma: float) -> Doubles:
@@ -309,11 +351,12 @@ def cyclic(t: Doubles, low: float, high: float, up: float, down: float, mode: fl
     cycle = np.floor(t / total)
     p = t - cycle * total
     s = np.where(p <= up, p / up, (total - p) / down)
+    height = full(t, 1.0)
     if mode == 1.0:
-        s = s * power(full(t, 0.5), cycle)
+        height = power_of_log(logarithm(full(t, 0.5)), cycle)
     elif mode == 2.0:
-        s = s * power(full(t, gamma), t)
-    return blend(high, low, s)
+        height = power_of_log(logarithm(full(t, gamma)), t)
+    return np.where(s == 0.0, low, blend(high, low, s * height))
 
 
 def inverse_sqrt(t: Doubles, peak: float, warmup: float) -> Doubles:
@@ -325,7 +368,8 @@ def warmup_stable_decay(
     t: Doubles, peak: float, final: float, warmup: float, stable: float, decay: float, shape: float
 ) -> Doubles:
     """``shape`` 0: 1-sqrt, 1: linear, 2: cosine, 3: 1-square."""
-    gone = np.minimum(np.maximum((t - warmup) - stable, 0.0), decay)
+    gone = (t - warmup) - stable
+    gone = smaller(np.where(gone < 0.0, 0.0, gone), decay)
     x, left = gone / decay, (decay - gone) / decay
     if shape == 0.0:
         s = left / (1.0 + np.sqrt(x))
@@ -335,18 +379,15 @@ def warmup_stable_decay(
         s = half_cosine(left)
     else:
         s = left * (1.0 + x)
-    value = blend(peak, final, s)
-    if warmup > 0.0:
-        value = np.where(t < warmup, peak * ((t + 1.0) / warmup), value)
-    return value
+    return np.where(t < warmup, peak * ((t + 1.0) / warmup), blend(peak, final, s))
 
 
 def rex(t: Doubles, initial: float, final: float, steps: float) -> Doubles:
-    left = steps - np.minimum(t, steps)
+    left = steps - smaller(t, steps)
     return blend(initial, final, 2.0 * left / (steps + left))
 
 
-FORMULAS: dict[str, Callable[..., Doubles]] = {
+FORMULAS: dict[str, Any] = {
     f.__name__: f
     for f in (
         polynomial,
@@ -364,15 +405,29 @@ FORMULAS: dict[str, Callable[..., Doubles]] = {
 }
 
 
+def in_default_environment(function: Callable[[Any], Any], argument: Any) -> Any:
+    """``function(argument)``; the compiled one sees to the floating-point environment, which nothing here can."""
+    return function(argument)
+
+
 class Formula:
-    """A formula by name with its arguments, evaluated at one step or at many.
+    """A formula by name with its arguments, all of them, as many as it reads; evaluated at one step or at many.
 
     The compiled class of the same name does the same.
     """
 
-    def __init__(self, name: str, arguments: Sequence[float]) -> None:
-        self._function = FORMULAS[name]
-        self._arguments = tuple(map(float, arguments))
+    def __init__(self, name: str, arguments: Iterable[Any]) -> None:
+        self._function = function = FORMULAS[name]
+        values = tuple(checks.number(f"{name}[{i}]", x) for i, x in enumerate(arguments))
+        expected, got = function.__code__.co_argcount - 1, len(values)
+        if function is not piecewise_constant and got != expected:
+            raise ValueError(f"{name} must have {expected} arguments, got {got}")
+        if function is piecewise_constant:
+            if got % 2 == 0:
+                raise ValueError(f"{name} must have an odd number of arguments, got {got}")
+            if not all(a < b for a, b in pairwise(values[: got // 2])):
+                raise ValueError(f"{name} must have boundaries that increase, got {checks.shown(list(values))}")
+        self._arguments = tuple(map(np.float64, values))
 
     def value(self, step: int) -> float:
         """The value at one step."""
@@ -381,4 +436,5 @@ class Formula:
     def values(self, steps: npt.NDArray[np.int64]) -> Doubles:
         """The values at a one-dimensional array of steps."""
         with np.errstate(all="ignore"):
-            return self._function(steps.astype(np.float64), *self._arguments)
+            result: Doubles = self._function(steps.astype(np.float64), *self._arguments)
+            return result

@@ -1,10 +1,23 @@
-"""The parser behind :func:`lrcore.schedules.parse`, whose docstring has the grammar."""
+"""Schedules read: from text, and from the dicts that JSON carries."""
 
 import re
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
-from lrcore.schedules import REGISTRY, Custom, Product, Scaled, Schedule, bind
+from lrcore import checks
+from lrcore.schedules.base import (
+    DEEPEST,
+    NAMES,
+    NOT_DATA,
+    REGISTRY,
+    Custom,
+    Product,
+    Scaled,
+    Schedule,
+    evaluated,
+    is_data,
+    spelled,
+)
 
 TOKEN = re.compile(
     r"""\s*(?: (?P<number> (?: \d[\d_]*\.?[\d_]* | \.\d[\d_]* ) (?: [eE][+-]?\d+ )? )
@@ -21,7 +34,8 @@ METHODS: dict[str, Callable[..., Schedule]] = {
     "repeat": Schedule.repeat,
 }
 WORDS = {"none": None, "true": True, "false": False}
-DEEPEST = 50
+DEEPEST_TEXT = 2 * DEEPEST  # a level of schedules is one of parentheses, or two: Join((..., ...), ...)
+LONGEST_NUMBER = 100  # characters
 
 
 class Parser:
@@ -38,7 +52,8 @@ class Parser:
         before = getattr(self, "token", "")
         found = TOKEN.match(self.text, self.next)
         if found is None:
-            position = self.next + len(self.text[self.next :]) - len(self.text[self.next :].lstrip())
+            rest = self.text[self.next :]
+            position = len(self.text) - len(rest.lstrip())
             self.fail(f"{self.text[position]!r} cannot stand in a schedule", position)
         self.kind = found.lastgroup or ""
         self.token = found.group(self.kind)
@@ -48,11 +63,14 @@ class Parser:
 
     def fail(self, reason: str, position: int | None = None) -> NoReturn:
         where = self.position if position is None else position
-        line = re.sub(r"\s", " ", self.text)
-        raise ValueError(f"schedule, position {where}: {reason}\n  {line}\n  {' ' * where}^")
+        first = max(0, min(where - checks.LONGEST // 2, len(self.text) - checks.LONGEST))
+        line = re.sub(r"\s", " ", self.text[first : first + checks.LONGEST])
+        left, right = "…" if first else "", "…" if first + checks.LONGEST < len(self.text) else ""
+        caret = " " * (len(left) + where - first) + "^"
+        raise ValueError(f"schedule, position {where}: {reason}\n  {left}{line}{right}\n  {caret}")
 
     def got(self) -> str:
-        return "the end" if self.kind == "end" else repr(self.token)
+        return "the end" if self.kind == "end" else checks.shown(self.token)
 
     def accept(self, sign: str) -> bool:
         if self.kind == "sign" and self.token == sign:
@@ -68,15 +86,15 @@ class Parser:
         position = self.position
         result = self.product()
         if not isinstance(result, Schedule):
-            self.fail(f"expected a schedule, got {result!r}", position)
+            self.fail(f"expected a schedule, got {checks.shown(result)}", position)
         if self.kind != "end":
             self.fail(f"expected the end, got {self.got()}")
         return result
 
     def product(self) -> object:
         self.depth += 1
-        if self.depth > DEEPEST:
-            self.fail(f"nested deeper than {DEEPEST}")
+        if self.depth > DEEPEST_TEXT:
+            self.fail(f"nested deeper than {DEEPEST_TEXT}")
         result = self.chain()
         while self.kind == "sign" and self.token == "*":
             position = self.position
@@ -87,10 +105,11 @@ class Parser:
 
     def times(self, a: object, b: object, position: int) -> object:
         if isinstance(a, Schedule) and isinstance(b, Schedule):
-            return Product(a, b)
+            return self.made(Product, position, a, b)
         factor, schedule = (a, b) if isinstance(b, Schedule) else (b, a)
         if not isinstance(schedule, Schedule) or isinstance(factor, bool) or not isinstance(factor, (int, float)):
-            self.fail(f"'*' needs a schedule and a number, or two schedules, got {a!r} and {b!r}", position)
+            got = f"{checks.shown(a)} and {checks.shown(b)}"
+            self.fail(f"'*' needs a schedule and a number, or two schedules, got {got}", position)
         return self.made(Scaled, position, factor, schedule)
 
     def chain(self) -> object:
@@ -99,9 +118,9 @@ class Parser:
         while self.accept("."):
             position, kind, name = self.position, self.kind, self.advance()
             if kind != "name" or name not in METHODS:
-                self.fail(f"expected one of {', '.join(METHODS)} after '.', got {name!r}", position)
+                self.fail(f"expected one of {', '.join(METHODS)} after '.', got {checks.shown(name)}", position)
             if not isinstance(result, Schedule):
-                self.fail(f"{name} needs a schedule before it, got {result!r}", position)
+                self.fail(f"{name} needs a schedule before it, got {checks.shown(result)}", position)
             links += 1
             if links > DEEPEST:
                 self.fail(f"more than {DEEPEST} calls in a row", position)
@@ -116,6 +135,8 @@ class Parser:
             if self.kind != "number":
                 self.fail(f"expected a number, got {self.got()}")
             digits = self.advance()
+            if len(digits) > LONGEST_NUMBER:
+                self.fail(f"a number must have at most {LONGEST_NUMBER} characters, got {len(digits)}", position)
             try:
                 return sign * (int(digits) if digits.replace("_", "").isdigit() else float(digits))
             except ValueError:
@@ -165,7 +186,7 @@ class Parser:
                 self.advance()
                 self.advance()
                 if token in kwargs:
-                    self.fail(f"{token} is given twice", position)
+                    self.fail(f"{brief(token)} is given twice", position)
                 kwargs[token] = self.product()
             elif kwargs:
                 self.fail("an argument without a name follows one with a name", position)
@@ -174,21 +195,18 @@ class Parser:
         return args, kwargs
 
     def named(self, name: str, position: int) -> Callable[..., object]:
-        known: dict[str, type[Schedule]] = {}
-        for cls in REGISTRY.values():
-            known[cls.__name__.lower()] = cls
-            if cls.text_name:
-                known[cls.text_name.replace("_", "")] = cls
-        found = known.get(name.lower().replace("_", ""))
+        found = NAMES.get(spelled(name))
         if found is Custom:
             self.fail("Custom holds a Python function, which text cannot carry", position)
+        if found is not None and not is_data(found):
+            self.fail(f"{found.__name__} {NOT_DATA}", position)
         if found is None:
             from difflib import get_close_matches
 
             names = sorted(cls.text_name or cls.__name__ for cls in REGISTRY.values() if cls is not Custom)
-            near = get_close_matches(name.lower(), names, 1)
+            near = get_close_matches(name[: checks.LONGEST].lower(), names, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-            self.fail(f"no schedule is named {name!r}; {hint}", position)
+            self.fail(f"no schedule is named {checks.shown(name)}; {hint}", position)
         return found
 
     def made(self, function: Callable[..., object], position: int, *args: object, **kwargs: object) -> object:
@@ -197,4 +215,99 @@ class Parser:
             bind(function, args, kwargs)
             return function(*args, **kwargs)
         except (TypeError, ValueError) as error:
-            self.fail(str(error), position)
+            self.fail(brief(str(error)), position)
+
+
+def parse(text: str) -> Schedule:
+    """The schedule that a text describes: what ``repr`` prints, or shorter.
+
+    >>> parse("cosine(3e-4, 10_000).with_warmup(500)")
+    CosineDecay(initial=0.0003, steps=10000, final=0.0, exponent=1.0).with_warmup(500)
+
+    The text is read by a parser of its own; nothing in it is run::
+
+        product   = chain { "*" chain }
+        chain     = value { "." method arguments }
+        value     = ["-" | "+"] number | text in quotes | None | True | False
+                  | name arguments | "(" product ")" | "(" values ")" | "[" values "]"
+        arguments = "(" [ [name "="] product { "," [name "="] product } [","] ] ")"
+        method    = "with_warmup" | "then" | "clip" | "repeat"
+
+    A name is that of a class, in any case and with or without underscores (``CosineDecay``, ``cosine_decay``), or
+    its short form: ``constant``, ``linear``, ``polynomial``, ``exponential``, ``inverse_time``, ``step``,
+    ``piecewise``, ``cosine``, ``cosine_restarts``, ``one_cycle``, ``cyclic``, ``inverse_sqrt``, ``wsd``, ``rex``,
+    ``join``.
+
+    Raises
+    ------
+    TypeError
+        If ``text`` is not a string.
+    ValueError
+        If the text cannot be read, an argument is wrong or schedules are nested more than 50 deep, with the position
+        (from 0), the reason, and up to 200 characters of the text around it.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a string, got {checks.shown(text)}")
+    return evaluated(_parse, text)  # type: ignore[no-any-return]  # a number's text is rounded as the environment says
+
+
+def _parse(text: str) -> Schedule:
+    return Parser(text).schedule()
+
+
+def from_dict(data: Mapping[str, Any]) -> Schedule:
+    """The schedule that :meth:`Schedule.to_dict` wrote.
+
+    Raises
+    ------
+    TypeError
+        If ``data`` is not a mapping, or an argument has the wrong type.
+    ValueError
+        If the name or an argument is unknown, missing or out of range, or schedules are nested more than 50 deep.
+    """
+    if not isinstance(data, Mapping):
+        raise TypeError(f"a schedule must be a mapping, got {checks.shown(data)}")
+    return _read(data, 1)
+
+
+def _read(data: Mapping[str, Any], depth: int) -> Schedule:
+    if depth > DEEPEST:
+        raise ValueError(f"a schedule must be nested at most {DEEPEST} deep, got more")
+    arguments = dict(data)
+    name = arguments.pop("type", None)
+    if not isinstance(name, str) or name not in REGISTRY:
+        raise ValueError(f'"type" must be one of {", ".join(sorted(REGISTRY))}, got {checks.shown(name)}')
+    cls = REGISTRY[name]
+    if not is_data(cls):
+        raise ValueError(f"{name} {NOT_DATA}")
+    given = brief(", ".join(map(str, arguments))) or "no arguments"
+    if not all(isinstance(key, str) for key in arguments):
+        raise ValueError(f"{name}: names of arguments must be text, got {given}")
+    try:
+        bind(cls, (), arguments)
+    except TypeError as error:
+        raise ValueError(f"{name}: {brief(str(error))}, got {given}") from None
+    return cls(**{key: _schedules_in(value, depth) for key, value in arguments.items()})
+
+
+def _schedules_in(value: object, depth: int, lists: int = 0) -> object:
+    if isinstance(value, Mapping):
+        return _read(value, depth + 1)
+    if not isinstance(value, (list, tuple)):
+        return value
+    if lists == DEEPEST:
+        raise ValueError(f"lists must be nested at most {DEEPEST} deep, got more")
+    return tuple(_schedules_in(entry, depth, lists + 1) for entry in value)
+
+
+def bind(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raises TypeError, in words about the arguments, if ``function`` cannot be called with these."""
+    import inspect
+
+    inspect.signature(function).bind(*args, **kwargs)
+
+
+def brief(text: str) -> str:
+    """A text as an error quotes it."""
+    longest = checks.LONGEST
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"

@@ -1,0 +1,37 @@
+# Of every build, _kernels_v2 and so on: a copy is installed beside each.
+
+from collections.abc import Sequence
+from typing import Any, final
+
+from numpy.typing import NDArray
+
+RULES: tuple[str, ...]
+COMPILER: str
+FLAGS: str
+
+def same_objects(one: Sequence[object], other: Sequence[object]) -> bool: ...
+def any_none(items: Sequence[object]) -> bool: ...
+
+class Rule: ...
+
+@final
+class Sweep:
+    @property
+    def steps(self) -> int: ...
+    def __new__(
+        cls,
+        groups: Sequence[tuple[str, Sequence[tuple[NDArray[Any], Sequence[NDArray[Any]], NDArray[Any] | None]]]],
+    ) -> Sweep: ...
+    @property
+    def chunks(self) -> list[int]: ...
+    def block_sums(self, grads: Sequence[Any], of: str = "gg") -> NDArray[Any] | None: ...
+    def total(self, grads: Sequence[Any], of: str = "gg") -> float | None: ...
+    def totals(self, grads: Sequence[Any], of: str = "gg") -> list[float] | None: ...
+    def step(
+        self,
+        grads: Sequence[Any],
+        terms: Sequence[tuple[float, ...]],
+        which: Sequence[int] | None,
+        clip_value: float,
+        zero_grad: bool,
+    ) -> bool: ...
