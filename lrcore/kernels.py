@@ -16,10 +16,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lrcore import reference
+from lrcore import pool, reference
 from lrcore.arrays import Array
 from lrcore.checks import shown
-from lrcore.pool import get_num_threads
 
 Tensors = Sequence[tuple[Array, Sequence[Array], Array | None]]
 
@@ -150,7 +149,7 @@ def config() -> dict[str, str]:
         "build": selected,
         "builds available": ", ".join((*compiled(), "reference")),
         "instruction sets": ", ".join(levels()) or "not x86-64, or not known",
-        "threads": str(get_num_threads()),
+        **pool.config(),
         "compiler": getattr(chosen, "COMPILER", "none"),
         "flags": getattr(chosen, "FLAGS", "none"),
         "numpy": np.__version__,
@@ -158,6 +157,6 @@ def config() -> dict[str, str]:
 
 
 def show_config() -> None:
-    """Print version, build chosen, builds available, instruction sets seen, threads, compiler and flags."""
+    """Print version, build chosen, builds available, instruction sets, threads, ways of memory, compiler, flags."""
     for key, value in config().items():
         print(f"{key + ':':18}{value}")

@@ -2,8 +2,9 @@
 # cython: freethreading_compatible=True
 """What memory allows: the streams of an optimizer step with one addition an element, and nothing else.
 
-Reads the gradient, reads and writes the parameters and each state, in the blocks and on the threads that the
-sweep of ``kernels.pyx`` uses, on arrays laid out as well as we know how. A benchmark's measure, not an optimizer.
+Reads the gradient, reads and writes the parameters and each state, in the chunks and on the threads that the
+sweep of ``kernels.pyx`` uses, by the quickest way of walking memory that the pool finds for it, on arrays laid out as
+well as we know how. A benchmark's measure, not an optimizer.
 Compiled once per instruction-set level, as the kernels are.
 """
 
@@ -30,8 +31,8 @@ cdef struct Streams:
     Py_ssize_t nbytes  # that a step reads and writes
 
 
-cdef inline void touch_block(Streams* streams, Py_ssize_t start, Py_ssize_t n, floating* theta,
-                             const floating* g) noexcept nogil:
+cdef inline void touch_stretch(Streams* streams, Py_ssize_t start, Py_ssize_t n, floating* theta,
+                               const floating* g) noexcept nogil:
     """One loop for each number of states, so that all streams advance together, as in a rule."""
     cdef floating* a = <floating*> streams.states[0] + start
     cdef floating* b = <floating*> streams.states[1] + start
@@ -68,29 +69,27 @@ cdef inline void touch_block(Streams* streams, Py_ssize_t start, Py_ssize_t n, f
 
 
 cdef inline void touch_chunks(Streams* streams, Py_ssize_t begin, Py_ssize_t end, floating* theta,
-                              const floating* g) noexcept nogil:
+                              const floating* g, const Way* way) noexcept nogil:
     cdef Py_ssize_t start = begin * CHUNK, stop = min(end * CHUNK, streams.size), k, n
-    cdef bint large = streams.nbytes >= LARGE
-    cdef Py_ssize_t most = BLOCK if large else CHUNK
     while start < stop:
-        n = min(most, stop - start)
-        if large:
-            fetch(theta + start, n * sizeof(floating))
-            fetch(g + start, n * sizeof(floating))
+        n = min(way.stretch, stop - start)
+        if way.near:
+            fetch(theta + start, n * sizeof(floating), way.near, way.far)
+            fetch(g + start, n * sizeof(floating), way.near, way.far)
             for k in range(streams.n_states):
-                fetch(<floating*> streams.states[k] + start, n * sizeof(floating))
-        touch_block(streams, start, n, theta, g)
+                fetch(<floating*> streams.states[k] + start, n * sizeof(floating), way.near, way.far)
+        touch_stretch(streams, start, n, theta, g)
         start += n
 
 
-cdef void touch_single(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+cdef void touch_single(void* context, Py_ssize_t begin, Py_ssize_t end, const Way* way) noexcept nogil:
     cdef Streams* streams = <Streams*> context
-    touch_chunks[float](streams, begin, end, <float*> streams.theta, <const float*> streams.g)
+    touch_chunks[float](streams, begin, end, <float*> streams.theta, <const float*> streams.g, way)
 
 
-cdef void touch_double(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+cdef void touch_double(void* context, Py_ssize_t begin, Py_ssize_t end, const Way* way) noexcept nogil:
     cdef Streams* streams = <Streams*> context
-    touch_chunks[double](streams, begin, end, <double*> streams.theta, <const double*> streams.g)
+    touch_chunks[double](streams, begin, end, <double*> streams.theta, <const double*> streams.g, way)
 
 
 cdef class Floor:
@@ -114,7 +113,7 @@ cdef class Floor:
         self.arrays[1].fill(1)
         self.streams.size = size
         self.streams.n_states = n_states
-        self.streams.nbytes = size * dtype.itemsize * (3 + 2 * n_states)
+        self.streams.nbytes = step_traffic(size * dtype.itemsize, n_states)
         self.streams.theta = <char*> cnp.PyArray_DATA(self.arrays[0])
         self.streams.g = <const char*> cnp.PyArray_DATA(self.arrays[1])
         for k in range(n_states):
@@ -124,5 +123,4 @@ cdef class Floor:
         """Add the gradient to the parameters and to each state."""
         cdef Py_ssize_t chunks = (self.streams.size + CHUNK - 1) // CHUNK
         cdef PoolWork work = touch_double if self.double else touch_single
-        with nogil:
-            pool_share(work, &self.streams, chunks, self.streams.nbytes)
+        share(work, &self.streams, chunks, self.streams.nbytes, 2 + self.streams.n_states)

@@ -130,11 +130,13 @@ cdef struct Plan:
     Py_ssize_t n_tensors
     Py_ssize_t n_chunks
     Py_ssize_t nbytes  # that a step reads and writes
+    int streams        # arrays that it does this with, for the tensor that has most
 
 
-cdef inline void step_block(Tensor* tensor, Terms* terms, double clip_value, bint zero_grad, Py_ssize_t start,
-                            Py_ssize_t n, bint large, floating* prepared, const floating* coefficients) noexcept nogil:
-    """Run the spans on elements ``start`` to ``start + n`` of a tensor, fetching those to come if the step is large."""
+cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, bint zero_grad, Py_ssize_t start,
+                              Py_ssize_t n, const Way* way, floating* prepared,
+                              const floating* coefficients) noexcept nogil:
+    """Run the spans on elements ``start`` to ``start + n`` of a tensor, fetching those to come if the way says so."""
     cdef floating* theta = <floating*> tensor.theta + start
     cdef const floating* g = <const floating*> tensor.g + start
     cdef floating* states[MAX_STATES]
@@ -144,13 +146,13 @@ cdef inline void step_block(Tensor* tensor, Terms* terms, double clip_value, bin
         states[i] = <floating*> tensor.states[i] + start
     if tensor.average:
         average = <floating*> tensor.average + start
-    if large:
-        fetch(theta, n * sizeof(floating))
-        fetch(g, n * sizeof(floating))
+    if way.near:
+        fetch(theta, n * sizeof(floating), way.near, way.far)
+        fetch(g, n * sizeof(floating), way.near, way.far)
         for i in range(tensor.n_states):
-            fetch(states[i], n * sizeof(floating))
+            fetch(states[i], n * sizeof(floating), way.near, way.far)
         if average:
-            fetch(average, n * sizeof(floating))
+            fetch(average, n * sizeof(floating), way.near, way.far)
     if average and terms.begins:
         memcpy(average, theta, n * sizeof(floating))
     if terms.l2 != 0:
@@ -186,7 +188,7 @@ cdef inline double sum_of(Tensor* tensor, Products products, Py_ssize_t start, P
     return dot((theta if products == TT else g) + start, (g if products == GG else theta) + start, n)
 
 
-cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way* way) noexcept nogil:
     """Sum the products of chunks ``begin`` to ``end``."""
     cdef Plan* plan = <Plan*> context
     cdef Tensor* tensor = tensor_of(plan, begin)
@@ -206,14 +208,12 @@ cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept n
                 tensor, plan.products, start, n, <const float*> tensor.theta, <const float*> tensor.g)
 
 
-cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way* way) noexcept nogil:
     """Step chunks ``begin`` to ``end``."""
     cdef Plan* plan = <Plan*> context
     cdef Tensor* tensor = tensor_of(plan, begin)
     cdef Terms* terms
     cdef Py_ssize_t chunk, start, stop, n
-    cdef bint large = plan.nbytes >= LARGE
-    cdef Py_ssize_t most = BLOCK if large else CHUNK
     cdef float[CHUNK] single
     cdef double[CHUNK] double
     for chunk in range(begin, end):
@@ -225,13 +225,13 @@ cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept 
         start = (chunk - tensor.first_chunk) * CHUNK
         stop = min(start + CHUNK, tensor.size)
         while start < stop:
-            n = min(most, stop - start)
+            n = min(way.stretch, stop - start)
             if tensor.type_num == cnp.NPY_DOUBLE:
-                step_block[double](
-                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, large, double, terms.double)
+                step_stretch[double](
+                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, way, double, terms.double)
             else:
-                step_block[float](
-                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, large, single, terms.single)
+                step_stretch[float](
+                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, way, single, terms.single)
             start += n
 
 
@@ -313,7 +313,7 @@ cdef class Sweep:
     cdef object owned  # keeps every array alive
 
     def __cinit__(self, groups):
-        cdef Py_ssize_t k = 0, j, i
+        cdef Py_ssize_t k = 0, j, i, moved
         cdef Tensor* tensor
         cdef Rule rule
         self.plan.n_groups = len(groups)
@@ -352,7 +352,9 @@ cdef class Sweep:
                     tensor.states[i] = address(state, theta)
                 if average is not None:
                     tensor.average = address(average, theta)
-                self.plan.nbytes += tensor.nbytes * (3 + 2 * (len(states) + (average is not None)))
+                moved = len(states) + (average is not None)
+                self.plan.nbytes += step_traffic(tensor.nbytes, moved)
+                self.plan.streams = max(self.plan.streams, <int> (2 + moved))
                 self.parameters.append(theta)
                 self.chunks.append(self.plan.n_chunks)
                 if tensor.nbytes:
@@ -434,6 +436,7 @@ cdef class Sweep:
         cdef Py_ssize_t k, j, i, n = len(terms), taken
         cdef tuple values
         cdef Terms* into
+        cdef environment_t environment
         if n > self.n_sets or which is None and n != self.plan.n_groups:
             raise ValueError(f"terms must be {self.plan.n_groups} tuples, one a group, got {n}")
         if which is not None and len(which) != self.plan.n_tensors:
@@ -448,9 +451,14 @@ cdef class Sweep:
             into.begins = values[4]
             for i in range(HEAD, into.n):
                 into.double[i - HEAD] = values[i]
-                into.single[i - HEAD] = <float> into.double[i - HEAD]
             if which is None and into.n != self.n_terms[j]:
                 raise ValueError(f"terms[{j}] must have {self.n_terms[j]} entries, got {into.n}")
+        environment = environment_enter()
+        for j in range(n):
+            into = &self.plan.terms[j]
+            for i in range(into.n - HEAD):
+                into.single[i] = <float> into.double[i]
+        environment_leave(environment)
         if which is None and self.by_group:
             return True
         self.by_group = which is None
@@ -473,8 +481,7 @@ cdef class Sweep:
         if not self.take_gradients(grads, False):
             return False
         self.plan.products = GG if of == "gg" else GT if of == "gt" else TT
-        with nogil:
-            pool_share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4)
+        share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4, 0)
         return True
 
     cdef double added(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -529,7 +536,6 @@ cdef class Sweep:
             return False
         self.take_terms(terms, which)
         self.plan.clip_value, self.plan.zero_grad = clip_value, zero_grad
-        with nogil:
-            pool_share(step_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes)
+        share(step_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes, self.plan.streams)
         counts[0] = after
         return True

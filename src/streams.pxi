@@ -3,12 +3,38 @@
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 
-from lrcore._lrcore_pool import POOL_SHARE
+from lrcore._lrcore_pool import POOL
 
-ctypedef void (*PoolWork)(void* context, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
-ctypedef void (*PoolShare)(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t nbytes) noexcept nogil
+cdef struct Way:  # of walking memory, as in ways.h
+    const char* name
+    Py_ssize_t stretch  # elements between two fetches
+    Py_ssize_t near     # bytes ahead, into the first-level cache; 0: nothing is fetched
+    Py_ssize_t far      # and into the second; 0: none
 
-cdef PoolShare pool_share = <PoolShare> PyCapsule_GetPointer(POOL_SHARE, "lrcore.pool_share")
+ctypedef void (*PoolWork)(void* context, Py_ssize_t begin, Py_ssize_t end, const Way* way) noexcept nogil
+
+cdef struct PoolApi:  # as in pool.h
+    int (*threads)() noexcept
+    void (*share)(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t nbytes, int streams,
+                  int threads) noexcept nogil
+
+cdef PoolApi* pool = <PoolApi*> PyCapsule_GetPointer(POOL, "lrcore.pool")
+
+
+cdef inline void share(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t nbytes, int streams) noexcept:
+    """Call ``work`` on items 0 to ``end``, which move ``nbytes`` together, on the threads that the caller may use.
+
+    ``streams`` is of how many arrays; from them the pool learns how to walk memory. 0: it learns nothing.
+    """
+    cdef int threads = pool.threads()
+    with nogil:
+        pool.share(work, context, end, nbytes, streams, threads)
+
+
+cdef inline Py_ssize_t step_traffic(Py_ssize_t nbytes, Py_ssize_t n_states) noexcept nogil:
+    """Bytes that a step moves for parameters of ``nbytes``: it reads g; reads and writes theta and each state."""
+    return nbytes * (3 + 2 * n_states)
+
 
 cdef extern from *:
     """
@@ -24,19 +50,22 @@ cdef extern from *:
     void FETCH_FAR(const void* address) noexcept nogil   # into the second-level cache
 
 cdef enum:
-    CHUNK = 2048  # elements, as BLOCK in lrcore/reference.py; with the four arrays of Adam in float32, 32 KiB
-    BLOCK = 64    # elements between two fetches: as many lines as a processor has under way
+    CHUNK = 2048  # elements, as in lrcore/reference/sums.py; with the four arrays of Adam in float32, 32 KiB
     LINE = 64
-    NEAR = 1024   # bytes from what is computed to what is fetched; the processor's own fetching ends at each page
+    NEAR = 1024   # bytes from what is summed to what is fetched; the processor's own fetching ends at each page
     AHEAD = 4096
-    LARGE = 40 << 20  # bytes that a step moves, from which on they come from beyond the caches of the cores
 
 
-cdef inline void fetch(const void* stream, Py_ssize_t nbytes) noexcept nogil:
-    """Have the bytes of a stream on their way that come after a block of ``nbytes``."""
+cdef inline void fetch(const void* stream, Py_ssize_t nbytes, Py_ssize_t near, Py_ssize_t far) noexcept nogil:
+    """Have bytes of a stream on their way that come ``near`` and, unless that is 0, ``far`` bytes after these."""
     cdef const char* line = <const char*> stream
     cdef const char* stop = line + nbytes
-    while line < stop:
-        FETCH_NEAR(line + NEAR)
-        FETCH_FAR(line + AHEAD)
-        line += LINE
+    if far:
+        while line < stop:
+            FETCH_NEAR(line + near)
+            FETCH_FAR(line + far)
+            line += LINE
+    else:
+        while line < stop:
+            FETCH_NEAR(line + near)
+            line += LINE

@@ -13,9 +13,9 @@ cdef inline double dot(const floating* a, const floating* b, Py_ssize_t n) noexc
     for j in range(LANES):
         sums[j] = 0
     for _ in range(n // LANES):
-        fetch(a, LANES * sizeof(floating))
+        fetch(a, LANES * sizeof(floating), NEAR, AHEAD)
         if b != a:
-            fetch(b, LANES * sizeof(floating))
+            fetch(b, LANES * sizeof(floating), NEAR, AHEAD)
         for j in range(LANES):
             sums[j] += <double> a[j] * <double> b[j]
         a += LANES

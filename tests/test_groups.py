@@ -418,7 +418,8 @@ def test_clipnorm_is_that_of_keras(tmp_path, monkeypatch):
         theirs.apply(grads := [np.array(g) for g in grads], variables)
         opt.step(grads)
     for mine, variable in zip(params, variables, strict=True):
-        np.testing.assert_allclose(mine, keras.ops.convert_to_numpy(variable), rtol=1e-7)
+        # Keras compares the norm with the bound in float32 on this backend.
+        np.testing.assert_allclose(mine, keras.ops.convert_to_numpy(variable), rtol=1e-6)
 
 
 def test_clipnorm_and_clip_norm_exclude_each_other():
