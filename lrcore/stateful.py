@@ -185,9 +185,7 @@ class Stateful:
     def __getstate__(self) -> dict[str, Any]:
         self._refuse_if_busy("a copy")
         held = _Held(self._lock)
-        kept = {
-            key: value for key, value in vars(self).items() if key not in ("_allocator", "_lock", "_guard", "_sweeps")
-        }
+        kept = {key: value for key, value in vars(self).items() if key not in ("_allocator", "_lock", "_guard")}
         return {**kept, "_groups": None, "_cell": self._current().without_sweeps(), "_held": held}
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
