@@ -1,8 +1,11 @@
-from typing import Any, Final
+from typing import Any, Final, final
+
+from typing_extensions import disjoint_base  # for type checkers alone, which have it built in
 
 POOL: Final[object]  # a capsule: the C functions that share a job, for the other compiled modules
 STREAMS: Final[tuple[str, ...]]  # names of the ways of walking memory
 
+@disjoint_base
 class Hold:
     @property
     def n(self) -> int: ...
@@ -10,6 +13,7 @@ class Hold:
     def __enter__(self) -> None: ...
     def __exit__(self, *error: object) -> None: ...
 
+@final
 class Learner:
     @property
     def best(self) -> str: ...

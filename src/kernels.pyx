@@ -7,6 +7,7 @@ spans: scale, clip and penalize the gradient; the rule; moving average; zero the
 loop. Compiled once per instruction-set level.
 """
 
+cimport cython
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.object cimport PyObject
@@ -45,6 +46,7 @@ cdef enum:
     HEAD = 5  # terms before the coefficients of the rule, as in lrcore/reference/sweep.py
 
 
+@cython.final
 cdef class Rule:
     """A compiled rule, and how many states and coefficients its twin in the reference takes."""
 

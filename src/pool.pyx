@@ -3,6 +3,8 @@
 
 from contextvars import ContextVar
 
+cimport cython
+
 from cpython.pycapsule cimport PyCapsule_New
 
 cdef extern from "pool.h":
@@ -166,6 +168,7 @@ def learned():
     return found
 
 
+@cython.final
 cdef class Learner:
     """What is learned of one class, from times that are made up: for tests."""
 
