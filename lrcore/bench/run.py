@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrcore.bench import cases, report
+from lrcore.bench import cases, implementations, report
 from lrcore.bench.race import race
 
 ROUNDS = 21
@@ -52,5 +52,6 @@ def contenders(case: cases.Case, peers: bool) -> list[str]:
     if peers:
         return list(case.contenders)
     torch = [name for name in case.peers if name.startswith("torch")]
-    fused = [name for name in torch if name.startswith("torch fused")]
-    return [*case.anchors, *case.measures, *(fused or torch)]
+    here = [name for name in torch if not implementations.missing(name, case)]
+    fused = [name for name in here if name.startswith("torch fused")]
+    return [*case.anchors, *case.measures, *(fused or here or torch[:1])]
