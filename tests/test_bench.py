@@ -275,7 +275,10 @@ def test_command(tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     assert main(["bench", *arguments]) == 0
     out = capsys.readouterr().out
     for line in report.METHOD:
-        assert line in out
+        assert line in out.splitlines()
+    assert "1Ki: 1 Ki elements, one array (AdamW, float32; " in out
+    assert any(line.startswith("  lrcore buffer ") for line in out.splitlines())
+    assert "\\n" not in out
     results = json.loads(path.read_text())
     assert results["machine"]["versions"]["numpy"] == np.__version__
     assert results["machine"]["build"] == kernels.selected
