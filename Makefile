@@ -25,11 +25,10 @@ sanitize:  ## the tests of the compiled modules under the sanitizers of GCC, in 
 	.ci/sanitize thread $(ARGS)
 
 bench: $(VENV)/bench  ## time every rule on every build against the NumPy reference
-	$(BIN)/python -m pytest bench --ignore=bench/bench_peers.py --benchmark-columns=median,iqr,rounds \
-		--benchmark-sort=name $(ARGS)
+	$(BIN)/python -m pytest bench --benchmark-columns=median,iqr,rounds --benchmark-sort=name $(ARGS)
 
-bench-peers: $(VENV)/bench $(VENV)/peers  ## time AdamW and its kin beside other libraries
-	$(BIN)/python -m pytest bench/bench_peers.py --benchmark-columns=median,iqr,rounds --benchmark-sort=name $(ARGS)
+bench-peers: $(VENV)/peers  ## time AdamW and its kin beside other libraries
+	$(BIN)/lrcore bench --peers $(ARGS)
 
 lint: $(VENV)/lint  ## ruff, mypy --strict, cython-lint, stubs against what is compiled
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,62 +11,42 @@ import pytest
 from conftest import BUILDS, TINY
 
 import lrcore as lr
-from lrcore import kernels, reference
-
-# An optimizer that uses the rule.
-OPTIMIZERS: dict[str, tuple[type[lr.Optimizer], dict[str, Any]]] = {
-    "sgd": (lr.SGD, {}),
-    "momentum": (lr.SGD, {"momentum": 0.9}),
-    "nesterov": (lr.SGD, {"momentum": 0.9, "nesterov": True}),
-    "adagrad": (lr.Adagrad, {}),
-    "adadelta": (lr.Adadelta, {}),
-    "rmsprop": (lr.RMSprop, {}),
-    "rmsprop_momentum": (lr.RMSprop, {"momentum": 0.9}),
-    "rmsprop_centered": (lr.RMSprop, {"centered": True}),
-    "rmsprop_centered_momentum": (lr.RMSprop, {"centered": True, "momentum": 0.9}),
-    "adam": (lr.AdamW, {}),
-    "amsgrad": (lr.AdamW, {"amsgrad": True}),
-    "adamax": (lr.Adamax, {}),
-    "nadam": (lr.NAdam, {}),
-}
-assert OPTIMIZERS.keys() == reference.RULES.keys()
+from lrcore import kernels
+from lrcore.bench.cases import GROUPS, Case
 
 SIZES = {"1 Ki": 1 << 10} if TINY else {"1 Ki": 1 << 10, "64 Ki": 1 << 16, "1 Mi": 1 << 20, "16 Mi": 1 << 24}
+RULES = GROUPS["optimizers"]
+CASES = {(case.name, size): replace(case, shapes=((size,),)) for case in RULES for size in SIZES.values()}
 
 
-def make(rule: str, build: str, dtype: str, size: int) -> tuple[lr.Optimizer, np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    params = rng.standard_normal(size, dtype=dtype)
-    grads = rng.standard_normal(size, dtype=dtype)
-    cls, hyper = OPTIMIZERS[rule]
+def make(case: Case, build: str) -> tuple[lr.Optimizer, np.ndarray, np.ndarray]:
+    (params,), (grads,) = case.parameters(), case.gradients()
     with kernels.using(build):
-        return cls(params, **hyper), params, grads
+        return case.make(params), params, grads
 
 
 @lru_cache(maxsize=1)
-def expected(rule: str, dtype: str, size: int) -> np.ndarray:
+def expected(name: str, size: int) -> np.ndarray:
     """The parameters after two steps of the reference."""
-    opt, params, grads = make(rule, "reference", dtype, size)
+    opt, params, grads = make(CASES[name, size], "reference")
     opt.step(grads)
     opt.step(grads)
     return params
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    cases = [
-        pytest.param(rule, dtype, size, build, id=f"{rule}-{dtype}-{label}-{build}", marks=pytest.mark.benchmark(
-            group=f"{rule} {dtype} {label}", disable_gc=True))
-        for rule in OPTIMIZERS for dtype in ("float32", "float64") for label, size in SIZES.items()
-        for build in BUILDS
-    ]  # fmt: skip
-    metafunc.parametrize(("rule", "dtype", "size", "build"), cases)
+    metafunc.parametrize(("name", "size", "build"), [
+        pytest.param(case.name, size, build, id=f"{case.name}-{label}-{build}", marks=pytest.mark.benchmark(
+            group=f"{case.name} {label}", disable_gc=True))
+        for case in RULES for label, size in SIZES.items() for build in BUILDS
+    ])  # fmt: skip
 
 
-def test_step(benchmark: Any, rule: str, dtype: str, size: int, build: str) -> None:
-    opt, params, grads = make(rule, build, dtype, size)
+def test_step(benchmark: Any, name: str, size: int, build: str) -> None:
+    opt, params, grads = make(CASES[name, size], build)
     opt.step(grads)
     opt.step(grads)
-    np.testing.assert_array_equal(params, expected(rule, dtype, size))
+    np.testing.assert_array_equal(params, expected(name, size))
     iterations = 1 if TINY else max(1, (1 << 17) // size)
     rounds = 1 if TINY else max(5, min(50, (1 << 25) // size))
     benchmark.pedantic(opt.step, (grads,), iterations=iterations, rounds=rounds, warmup_rounds=1)

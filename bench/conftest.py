@@ -18,7 +18,7 @@ TINY = bool(os.environ.get("LRCORE_BENCH_TINY"))  # once and small: whether the 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Builds are compared on one thread; implementations in processes of their own have what they are given."""
+    """Builds are compared on one thread; ``lrcore bench`` measures threads."""
     with lr.threads(1):
         yield
 

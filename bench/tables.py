@@ -144,6 +144,31 @@ def optimizers(results: Results) -> None:
     write(["16 Mi elements, ParameterBuffer", *head], rows.values())
 
 
+def learned(results: Results) -> None:
+    """The way of walking memory that each found for the steps of a case, and what its first steps took."""
+    names = [name for name in (BUFFER, ARRAYS, "floor") if any(name in rows for rows in results.cases.values())]
+    rows = [
+        [case_title(case), *(cell for name in names for cell in (way(measured.get(name)), first(measured.get(name))))]
+        for case, measured in results.cases.items()
+        if any(measured.get(name, {}).get("learned") for name in names)
+    ]
+    write(["way (time of others)", *(cell for name in names for cell in (name, "first steps"))], rows)
+
+
+def way(row: Row | None) -> str:
+    """The way in use for the steps that this row took most of, and how much longer others took."""
+    if not row or not row.get("learned"):
+        return ""
+    entry = max(row["learned"], key=lambda entry: int(entry["steps"]))
+    others = ", ".join(f"{name} {times:.2f}" for name, times in entry["times"].items())
+    return f"{entry['way']}{'' if entry['settled'] else ', still trying'} ({others})"
+
+
+def first(row: Row | None) -> str:
+    """Time of a step, of the first ones of a process, over that of later ones."""
+    return f"{row['first']['over_median']:.2f}" if row and row.get("first") else ""
+
+
 def main() -> None:
     results = Results(Path(sys.argv[1]))
     main_table(results)
@@ -152,6 +177,7 @@ def main() -> None:
     threads(results)
     in_turn(results)
     optimizers(results)
+    learned(results)
 
 
 if __name__ == "__main__":

@@ -139,6 +139,14 @@ def sweep(groups: Sequence[tuple[str, Tensors]], build: str) -> Sweep:
     return made
 
 
+def traffic(nbytes: int, n_states: int) -> int:
+    """Bytes that a step moves for parameters of ``nbytes``: it reads g; reads and writes theta and each state.
+
+    A moving average counts as a state. By it the pool tells steps apart.
+    """
+    return nbytes * (3 + 2 * n_states)
+
+
 def config() -> dict[str, str]:
     """What :func:`show_config` prints."""
     from lrcore import __version__

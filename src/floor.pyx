@@ -119,6 +119,11 @@ cdef class Floor:
         for k in range(n_states):
             self.streams.states[k] = <char*> cnp.PyArray_DATA(self.arrays[2 + k])
 
+    @property
+    def traffic(self):
+        """Bytes that a step moves."""
+        return self.streams.nbytes
+
     def step(self):
         """Add the gradient to the parameters and to each state."""
         cdef Py_ssize_t chunks = (self.streams.size + CHUNK - 1) // CHUNK

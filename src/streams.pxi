@@ -32,7 +32,7 @@ cdef inline void share(PoolWork work, void* context, Py_ssize_t end, Py_ssize_t 
 
 
 cdef inline Py_ssize_t step_traffic(Py_ssize_t nbytes, Py_ssize_t n_states) noexcept nogil:
-    """Bytes that a step moves for parameters of ``nbytes``: it reads g; reads and writes theta and each state."""
+    """As ``traffic`` of lrcore/kernels.py."""
     return nbytes * (3 + 2 * n_states)
 
 

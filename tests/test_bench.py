@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+import lrcore as lr
 from lrcore import base, kernels, reference
 from lrcore.bench import cases, implementations, plot, race, report, worker
 from lrcore.bench.run import contenders
@@ -44,10 +48,72 @@ def test_names_are_unique_and_every_rule_has_a_case() -> None:
     assert not CASES.keys() & cases.GROUPS.keys()
     rules = {case.make([np.ones(1, case.dtype)]).param_groups[0].rule for case in cases.GROUPS["optimizers"]}
     assert rules == reference.RULES.keys()
-    assert {case.optimizer for case in CASES.values()} == base.registered().keys() - {"Adam"}
+    assert {case.optimizer for case in CASES.values()} == {name for name, _ in cases.users().values()}
+    assert (CASES["adam-float32"].optimizer, CASES["amsgrad-float32"].optimizer) == ("AdamW", "AdamW")
     for case in CASES.values():
         for name in case.contenders:
             implementations.kind(name)
+
+
+def test_an_optimizer_that_is_registered_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(reference.RULES, "new", reference.RULES["adagrad"])
+
+    class New(lr.Adagrad):
+        rules: ClassVar = {"new": {"weight_decay": 0.5}, "adam": {}}
+        defaults: ClassVar = {"optax": {"lr": None, "weight_decay": 0.0}}
+
+    monkeypatch.setitem(base._OPTIMIZERS, "New", New)
+    assert cases.users()["new"] == ("New", {"weight_decay": 0.5})
+    assert cases.users()["adam"] == ("AdamW", {})
+    (case,) = (case for case in cases._optimizers() if case.name == "new-float64")
+    assert (case.optimizer, case.hyper, case.peers) == ("New", {"weight_decay": 0.5}, cases.TORCH)
+    assert case.make([np.ones(1)]).param_groups[0]["lr"] == 1e-3
+
+
+class _FakeOptimizer:
+    def __init__(self, params: Any, foreach: bool | None = None) -> None: ...
+
+
+class _FakeFused(_FakeOptimizer):
+    def __init__(self, params: Any, foreach: bool | None = None, fused: bool | None = None) -> None: ...
+
+
+class _FakeRefusing(_FakeFused):
+    def __init__(self, params: Any, foreach: bool | None = None, fused: bool | None = None) -> None:
+        if fused:
+            raise RuntimeError("fused needs a GPU")
+
+
+@pytest.fixture
+def torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that has, of the optimizers, these."""
+    optim = SimpleNamespace(AdamW=_FakeFused, Adamax=_FakeOptimizer, NAdam=_FakeRefusing)
+    fake = SimpleNamespace(optim=optim, zeros=lambda n, requires_grad: [0.0] * n)
+    monkeypatch.setattr(implementations, "find_spec", lambda package: package)
+    monkeypatch.setattr(implementations, "import_module", lambda name: fake)
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "reason"),
+    [
+        ("adam-float32", "torch fused", None),
+        ("adamax-float32", "torch fused", "torch's Adamax is not fused on a CPU"),
+        ("adamax-float32", "torch foreach", None),
+        ("adamax-float32", "torch default", None),
+        ("nadam-float32", "torch fused", "torch's NAdam is not fused on a CPU: fused needs a GPU"),
+        ("nadam-float32", "torch default", None),
+        ("sgd-float32", "torch default", "torch has no SGD"),
+    ],
+)
+def test_what_torch_has_is_found_by_trying(torch: None, case: str, name: str, reason: str | None) -> None:
+    assert implementations.missing(name, CASES[case]) == reason
+
+
+def test_without_peers_torch_takes_part_by_its_best(torch: None) -> None:
+    own = ["lrcore buffer", "lrcore arrays", "floor", "NumPy reference"]
+    assert contenders(CASES["adam-float32"], peers=False) == [*own, "torch fused"]
+    assert contenders(CASES["adamax-float32"], peers=False) == [*own, "torch default", "torch foreach"]
+    assert contenders(CASES["sgd-float32"], peers=False) == [*own, "torch fused"]
 
 
 def test_traffic_of_adamw() -> None:
@@ -71,6 +137,15 @@ def test_floor_reads_and_writes_the_streams_of_a_step(build: str, dtype: str, n_
     for array in (theta, *states):
         np.testing.assert_array_equal(array, 3 * g)
     np.testing.assert_array_equal(g, np.arange(size))
+
+
+@pytest.mark.skipif(not kernels.compiled(), reason="no compiled kernels here")
+@pytest.mark.parametrize("n_states", range(5))
+def test_traffic_is_counted_alike_in_python_and_compiled(n_states: int) -> None:
+    module = import_module(f"lrcore._floor_{kernels.compiled()[-1]}")
+    for size, dtype in ((0, "float32"), (7, "float64"), (100_003, "float32")):
+        floor = module.Floor(size, dtype, n_states)
+        assert floor.traffic == kernels.traffic(floor.arrays[0].nbytes, n_states)
 
 
 @pytest.mark.skipif(not kernels.compiled(), reason="no compiled kernels here")
@@ -126,6 +201,53 @@ def test_turn_of_a_worker(tiny: None) -> None:
     assert all(0 < seconds < 1 for seconds in times.values())
 
 
+@pytest.mark.parametrize(
+    ("name", "after", "steps"),
+    [("lrcore buffer", 4, 10), ("lrcore arrays", 40, 40), ("floor", 1 << 20, 500), ("NumPy expression", 40, 0)],
+)
+def test_it_is_timed_when_it_has_learned(
+    tiny: None, monkeypatch: pytest.MonkeyPatch, name: str, after: int, steps: int
+) -> None:
+    if name == "floor" and not kernels.compiled():
+        pytest.skip("no compiled kernels here")
+    asked: list[int] = []
+
+    def learned() -> list[dict[str, Any]]:
+        asked.append(1)
+        return [{"settled": True}, {"settled": len(asked) > after}]
+
+    monkeypatch.setattr(worker.pool, "learned", learned)
+    monkeypatch.setattr(worker, "LEARN", math.inf)
+    turns = worker.Turns(name, CASES["1Ki"].tiny(), threads=1)
+    assert max(0, len(asked) - (steps < worker.STEPS)) == steps
+    assert len(turns.first) == (worker.FIRST if steps else 0)
+    assert all(seconds > 0 for seconds in turns.first)
+
+
+def test_learning_ends_in_time(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(worker.pool, "learned", lambda: asked.append(1) or [{"settled": False}])
+    monkeypatch.setattr(worker, "LEARN", 0.0)
+    worker.Turns("lrcore buffer", CASES["1Ki"].tiny(), threads=1)
+    assert len(asked) == worker.FIRST + 1
+
+
+def test_what_was_learned_and_the_first_steps_are_told(tmp_path: Path) -> None:
+    entry = {"steps": 9, "way": "far", "settled": True, "times": {"none": 1.25}}
+    row = race.Row("lrcore buffer", step=[2.0], first=[3.0, 5.0], learned=[{**entry, "steps": 1, "way": "no"}, entry])
+    told = report.record(CASES["16Mi"], [row, race.Row("floor", skipped="why")])
+    assert told["rows"][0]["first"] == {"steps": [3.0, 5.0], "over_median": 2.0}
+    assert told["rows"][0]["learned"] == row.learned
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"cases": [told]}))
+    folder = Path(__file__).parent.parent / "bench"
+    if not folder.exists():
+        pytest.skip("the benchmarks are not here")
+    assert "| 16 Mi elements | far (none 1.25) | 2.00 |" in subprocess.run(
+        [sys.executable, str(folder / "tables.py"), str(path)], check=True, capture_output=True, text=True
+    ).stdout  # fmt: skip
+
+
 def test_ratios_are_of_turns_of_the_same_round() -> None:
     row = race.Row("b", step=[2.0, 9.0, 8.0], against={"a": [(2.0, 1.0), (9.0, 3.0), (8.0, 2.0)]})
     assert row.ratios("a") == [2.0, 3.0, 4.0]
@@ -153,7 +275,10 @@ def test_command(tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     assert main(["bench", *arguments]) == 0
     out = capsys.readouterr().out
     for line in report.METHOD:
-        assert line in out
+        assert line in out.splitlines()
+    assert "1Ki: 1 Ki elements, one array (AdamW, float32; " in out
+    assert any(line.startswith("  lrcore buffer ") for line in out.splitlines())
+    assert "\\n" not in out
     results = json.loads(path.read_text())
     assert results["machine"]["versions"]["numpy"] == np.__version__
     assert results["machine"]["build"] == kernels.selected
@@ -162,6 +287,8 @@ def test_command(tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     rows = {row["name"]: row for row in first["rows"]}
     assert rows.keys() == {"lrcore buffer", "lrcore arrays", "floor", "NumPy reference"}
     assert len(rows["lrcore buffer"]["step"]["rounds"]) == 2
+    assert len(rows["lrcore buffer"]["first"]["steps"]) == worker.FIRST
+    assert "first" not in rows["NumPy reference"]
     assert rows["NumPy reference"]["times"].keys() == {"lrcore buffer", "lrcore arrays"}
     if kernels.selected == "reference":
         assert rows["floor"]["skipped"] == "RuntimeError: there are no compiled kernels here"

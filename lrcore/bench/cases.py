@@ -10,14 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lrcore import base, reference
+from lrcore import base, kernels, reference
 from lrcore.arrays import Array
+from lrcore.optimizers.conventions import REQUIRED
 from lrcore.schedules import CosineDecay
 
 Shape = tuple[int, ...]
 
 OWN = ("lrcore buffer", "lrcore arrays")
 MEASURES = ("floor", "NumPy reference")
+TORCH = ("torch fused", "torch default", "torch foreach")
 PEERS = ("torch fused", "torch default", "optax", "numba", "DeepSpeed", "thinc", "scikit-learn", "NumPy expression")
 ALONE = ", 1 thread"  # ends the name of an implementation that steps with one thread whatever the others have
 
@@ -60,11 +62,9 @@ class Case:
 
     @property
     def traffic(self) -> int:
-        """Bytes that a step must move: read g; read and write theta and each state; the tail, what it adds."""
-        streams = 3 + 2 * self.n_states
-        if self.kind == "tail":
-            streams += 4  # g once more for the norm, its zeros, read and write the average
-        return streams * self.nbytes
+        """Bytes that a step must move; the tail moves its average too, g once more for the norm, and zeros."""
+        tail = self.kind == "tail"
+        return kernels.traffic(self.nbytes, self.n_states + tail) + 2 * tail * self.nbytes
 
     @property
     def contenders(self) -> tuple[str, ...]:
@@ -75,7 +75,10 @@ class Case:
         """lrcore's optimizer of this case."""
         if self.kind == "tail":
             hyper = {"lr": CosineDecay(1e-3, TAIL_STEPS), "ema": TAIL_EMA, "clip_norm": 1.0, **hyper}
-        return base.registered()[self.optimizer](params, **{**self.hyper, **hyper})
+        cls = base.registered()[self.optimizer]
+        convention = next(iter(cls.defaults.values()))
+        needed = {"lr": 1e-3} if convention["lr"] is REQUIRED else {}
+        return cls(params, **{**needed, **self.hyper, **hyper})
 
     def parameters(self) -> list[Array]:
         """New arrays, allocated one by one as a user's would be."""
@@ -199,35 +202,26 @@ def _in_turn() -> Iterator[Case]:
                 )  # fmt: skip
 
 
-# By rule: the optimizer that uses it, and torch's best implementation of it on a CPU, to be found by trying.
-_RULES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
-    "sgd": ("SGD", {}, ("torch fused",)),
-    "momentum": ("SGD", {"momentum": 0.9}, ("torch fused",)),
-    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}, ("torch fused",)),
-    "adagrad": ("Adagrad", {}, ("torch fused",)),
-    "adadelta": ("Adadelta", {}, ("torch default", "torch foreach")),
-    "rmsprop": ("RMSprop", {}, ("torch default", "torch foreach")),
-    "rmsprop_momentum": ("RMSprop", {"momentum": 0.9}, ("torch default", "torch foreach")),
-    "rmsprop_centered": ("RMSprop", {"centered": True}, ("torch default", "torch foreach")),
-    "rmsprop_centered_momentum": (
-        "RMSprop",
-        {"centered": True, "momentum": 0.9},
-        ("torch default", "torch foreach"),
-    ),
-    "adam": ("AdamW", {}, ("torch fused",)),
-    "amsgrad": ("AdamW", {"amsgrad": True}, ("torch fused",)),
-    "adamax": ("Adamax", {}, ("torch default", "torch foreach")),
-    "nadam": ("NAdam", {}, ("torch default", "torch foreach")),
-}
+def users() -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """By rule: the optimizer that is measured, and hyperparameters that lead to the rule.
+
+    Of several optimizers it is the last that torch has too, else the first.
+    """
+    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for name, cls in base.registered().items():
+        for rule, hyper in cls.rules.items():
+            if rule not in found or "torch" in cls.defaults:
+                found[rule] = name, hyper
+    return found
 
 
 def _optimizers() -> Iterator[Case]:
-    for rule, (optimizer, hyper, peers) in _RULES.items():
+    for rule, (optimizer, hyper) in users().items():
         for dtype in ("float32", "float64"):
             options = "".join(f", {key}={value}" for key, value in hyper.items())
             yield Case(
                 f"{rule}-{dtype}", f"{optimizer}{options}: 16 Mi elements, {dtype}", ((_SIZES["16 Mi"],),),
-                peers=peers, optimizer=optimizer, hyper=hyper, dtype=dtype,
+                peers=TORCH, optimizer=optimizer, hyper=hyper, dtype=dtype,
             )  # fmt: skip
 
 

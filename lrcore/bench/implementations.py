@@ -7,6 +7,7 @@ each of them to the NumPy reference before anything is timed.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -38,6 +39,9 @@ class Implementation:
     exact: ClassVar[bool] = False
     """Whether it must have the bits of the reference."""
 
+    learns: ClassVar[bool] = False
+    """Whether its first steps find out how to walk memory, see :func:`lrcore.pool.learned`."""
+
     shared: ClassVar[bool] = True
 
     scratch: ClassVar[int] = 0
@@ -55,6 +59,11 @@ class Implementation:
     def __init__(self, case: Case, threads: int) -> None:
         raise NotImplementedError
 
+    @classmethod
+    def lacks(cls, case: Case) -> str | None:
+        """Why it cannot take part in this case although its package is installed, if so."""
+        return None
+
 
 def putting_back(arrays: list[Array]) -> Callable[[], None]:
     """A function that gives the arrays the values they have now."""
@@ -68,11 +77,11 @@ def putting_back(arrays: list[Array]) -> Callable[[], None]:
 
 
 def missing(name: str, case: Case) -> str | None:
-    """What this implementation needs in this case and is not installed here, as a reason to skip it."""
+    """What this implementation needs in this case and does not find here, as a reason to skip it."""
     for package in (kind(name).package, "torch" if case.work == "torch" else None):
         if package is not None and find_spec(package) is None:
             return f"{package} is not installed"
-    return None
+    return kind(name).lacks(case)
 
 
 class _Lrcore(Implementation):
@@ -106,11 +115,14 @@ class _Lrcore(Implementation):
 class Buffer(_Lrcore):
     """lrcore on a ParameterBuffer."""
 
+    learns = True
     buffer = True
 
 
 class Arrays(_Lrcore):
     """lrcore on the user's own arrays."""
+
+    learns = True
 
 
 class Reference(_Lrcore):
@@ -122,6 +134,8 @@ class Reference(_Lrcore):
 
 class Floor(Implementation):
     """The streams of the step with one addition an element, see ``src/floor.pyx``."""
+
+    learns = True
 
     def __init__(self, case: Case, threads: int) -> None:
         if kernels.selected == "reference":
@@ -175,6 +189,25 @@ class _Torch(Implementation):
         self.step = made.step
         if case.kind == "tail":
             self._add_tail(torch, tensors, made)
+
+    @classmethod
+    def lacks(cls, case: Case) -> str | None:
+        torch: Any = import_module("torch")
+        name = case.optimizer
+        optimizer = getattr(torch.optim, name, None)
+        if optimizer is None:
+            return f"torch has no {name}"
+        if "torch" not in lr.base.registered()[name].defaults:
+            return f"lrcore's {name} has no formula of torch's"
+        for option in cls.options:
+            reason = f"torch's {name} is not {option} on a CPU"
+            if option not in inspect.signature(optimizer).parameters:
+                return reason
+            try:
+                optimizer([torch.zeros(1, requires_grad=True)], **{option: True})
+            except (RuntimeError, TypeError, ValueError) as error:
+                return f"{reason}: {error}"
+        return None
 
     @staticmethod
     def _defaults(case: Case) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Timer
 from typing import Any
@@ -36,7 +36,8 @@ class Row:
     """What was measured of one implementation: seconds of a step in every round, or why there are none.
 
     ``work`` and ``both`` are those of the work alone and of work and step in turn, where a case has them.
-    ``against`` pairs, for each anchor that ran in the same rounds, its times and this implementation's.
+    ``against`` pairs, for each anchor that ran in the same rounds, its times and this implementation's. ``first`` are
+    seconds of its first steps and ``learned`` what :func:`lrcore.pool.learned` told at the end, of those who learn.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Row:
     step: list[float] = field(default_factory=list)
     work: list[float] = field(default_factory=list)
     both: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+    learned: list[dict[str, Any]] = field(default_factory=list)
     against: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def ratios(self, anchor: str) -> list[float]:
@@ -73,11 +76,16 @@ def race(case: Case, names: Sequence[str], threads: int, rounds: int, tiny: bool
             workers = {}
             for name in heat:
                 try:
-                    workers[name] = stack.enter_context(_worker(case.name, name, threads, tiny))
+                    workers[name], told = stack.enter_context(_worker(case.name, name, threads, tiny))
+                    rows[name].first = rows[name].first or told.get("first", [])
                 except _DiedError as error:
                     rows[name].skipped = str(error)
             for k in range(rounds):
                 _round(case, rows, workers, backwards=bool(k % 2))
+            for name, worker in workers.items():
+                if implementations.kind(name).learns:
+                    with suppress(_DiedError):
+                        rows[name].learned = worker.ask("learned")["learned"]
     for row in rows.values():
         if row.skipped:
             row.step, row.work, row.both, row.against = [], [], [], {}
@@ -89,7 +97,7 @@ def _round(case: Case, rows: dict[str, Row], workers: dict[str, _Worker], backwa
     times: dict[str, dict[str, float]] = {}
     for name in reversed(list(workers)) if backwards else list(workers):
         try:
-            times[name] = workers[name].ask()
+            times[name] = workers[name].ask("turn")
         except _DiedError as error:
             rows[name].skipped = str(error)
             del workers[name]
@@ -165,11 +173,11 @@ class _Worker:
             raise _DiedError(" ".join(message["skipped"].split())[:200])
         return message
 
-    def ask(self) -> dict[str, float]:
-        """Give it a turn."""
+    def ask(self, what: str) -> dict[str, Any]:
+        """Give it a turn, or ask what it has learned."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write("turn\n")
+            self._process.stdin.write(what + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise _DiedError(self._last_words()) from None
@@ -185,7 +193,8 @@ class _Worker:
 
 
 @contextmanager
-def _worker(case: str, name: str, threads: int, tiny: bool) -> Iterator[_Worker]:
+def _worker(case: str, name: str, threads: int, tiny: bool) -> Iterator[tuple[_Worker, dict[str, Any]]]:
+    """A worker that is ready, and what it told."""
     command = [sys.executable, "-P", "-m", "lrcore.bench.worker", case, name, str(threads), *(["tiny"] if tiny else [])]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -193,8 +202,7 @@ def _worker(case: str, name: str, threads: int, tiny: bool) -> Iterator[_Worker]
         )
         try:
             worker = _Worker(process, errors)
-            worker.hear()
-            yield worker
+            yield worker, worker.hear()
         finally:
             process.kill()
             process.communicate()

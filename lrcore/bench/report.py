@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -14,9 +15,12 @@ from lrcore.bench.race import Row, spread
 
 METHOD = (
     "Every implementation runs in a process of its own, on its own data of the same size, after its result has been",
-    "compared with the NumPy reference (lrcore's builds bit for bit). They take turns: one untimed step, then timed",
-    "ones, of which the turn's median counts, then a rest until no thread of theirs is busy. A time is the median of",
-    "the turns, with quartiles; a ratio is the median, with quartiles, of the ratios of turns of the same round.",
+    "compared with the NumPy reference (lrcore's builds bit for bit). Then lrcore and the floor step untimed until",
+    "they have learned how large steps walk memory best here: the times are those of a long run. What the first ten",
+    "steps of the process took, learning included, is recorded beside them. All take turns: one untimed step, then",
+    "timed ones, of which the turn's median counts, then a rest until no thread of theirs is busy. A time is the",
+    "median of the turns, with quartiles; a ratio is the median, with quartiles, of the ratios of turns of the same",
+    "round.",
 )
 LEGEND = (
     "GB/s: bytes that the step must move, over its time. Of the floor: time of the same streams with one addition an",
@@ -92,6 +96,11 @@ def _record_row(case: Case, row: Row, floor: Row | None) -> dict[str, Any]:
     if floor and floor is not row and row.name in floor.against:
         told["of_floor"] = _summary(floor.ratios(row.name))
     told["times"] = {anchor: _summary(row.ratios(anchor)) for anchor in case.anchors if row.ratios(anchor)}
+    if row.first:
+        mean = math.fsum(row.first) / len(row.first)
+        told["first"] = {"steps": row.first, "over_median": mean / told["step"]["median"]}
+    if row.learned:
+        told["learned"] = row.learned
     return told
 
 

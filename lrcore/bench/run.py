@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrcore.bench import cases, report
+from lrcore.bench import cases, implementations, report
 from lrcore.bench.race import race
 
 ROUNDS = 21
@@ -24,13 +24,13 @@ def run(
     save: Path | None = None,
     tiny: bool = False,
 ) -> dict[str, Any]:
-    """Measure the cases and tell of each as soon as it is done; ``save`` is written after each.
+    """Measure the cases and tell of each as soon as it is done, line by line; ``save`` is written after each.
 
     Without ``peers``, of other libraries only torch takes part, by its best implementation.
     """
     results: dict[str, Any] = {"machine": report.machine(threads), "rounds": rounds, "cases": []}
     results["method"] = " ".join(report.METHOD)
-    say(report.opening(results["machine"], rounds))
+    _say_lines(say, report.opening(results["machine"], rounds))
     groups = {case.name: group for group, members in cases.GROUPS.items() for case in members}
     for k, case in enumerate(chosen, 1):
         if sys.stderr.isatty():
@@ -41,10 +41,15 @@ def run(
         results["cases"].append(told)
         if sys.stderr.isatty():
             print("\r\033[K", end="", file=sys.stderr, flush=True)
-        say("\n" + report.table(told))
+        _say_lines(say, "\n" + report.table(told))
         if save:
             save.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return results
+
+
+def _say_lines(say: Callable[[str], None], text: str) -> None:
+    for line in text.split("\n"):
+        say(line)
 
 
 def contenders(case: cases.Case, peers: bool) -> list[str]:
@@ -52,5 +57,6 @@ def contenders(case: cases.Case, peers: bool) -> list[str]:
     if peers:
         return list(case.contenders)
     torch = [name for name in case.peers if name.startswith("torch")]
-    fused = [name for name in torch if name.startswith("torch fused")]
-    return [*case.anchors, *case.measures, *(fused or torch)]
+    here = [name for name in torch if not implementations.missing(name, case)]
+    fused = [name for name in here if name.startswith("torch fused")]
+    return [*case.anchors, *case.measures, *(fused or here or torch[:1])]

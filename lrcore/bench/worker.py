@@ -2,7 +2,7 @@
 
     python -P -m lrcore.bench.worker CASE IMPLEMENTATION THREADS [tiny]
 
-Talks in lines of JSON: one when it is ready, then one for each line that it reads.
+Talks in lines of JSON: one when it is ready, then one for each line that it reads: ``turn`` or ``learned``.
 """
 
 from __future__ import annotations
@@ -14,18 +14,29 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
+from lrcore import pool
 from lrcore.bench import implementations, work
 from lrcore.bench.cases import CASES, Case
 
 TURN = 0.06  # seconds of timed steps in a turn, about; at least one step
 LONGEST = 100  # timed steps in a turn, at most
 BATCH = 50e-6  # seconds that one timing lasts, at least: shorter steps are timed several together
+FIRST = 10  # steps of a fresh process, of which what learning costs is told
+LEARN = 30.0  # seconds of untimed steps until it has learned how to walk memory, at most
+STEPS = 500  # and steps
 QUIET = 0.005  # seconds without a busy thread that end a turn
 
 
 class Turns:
-    """Times an implementation of a case."""
+    """Times an implementation of a case.
+
+    Attributes
+    ----------
+    first : list of float
+        Seconds of the first steps of this process, of an implementation that learns.
+    """
 
     def __init__(self, name: str, case: Case, threads: int) -> None:
         made = implementations.make(name, case, threads)
@@ -40,11 +51,40 @@ class Turns:
                 made.step()
 
             whats = {"work": before, "step": made.step, "both": both}
+        self.first: list[float] = []
+        step = made.step
+        if implementations.kind(name).learns:
+            made.step = self._telling(step)
         implementations.prove(name, made, case)
+        if implementations.kind(name).learns:
+            self._learn(made.step)
+        made.step = step
         gc.collect()
         gc.freeze()
         gc.disable()
         self._plan = {key: (what, *self._how_often(what)) for key, what in whats.items()}
+
+    def _telling(self, step: Callable[[], object]) -> Callable[[], None]:
+        """The step, and how long the first ones took."""
+
+        def told() -> None:
+            begin = time.perf_counter()
+            step()
+            if len(self.first) < FIRST:
+                self.first.append(time.perf_counter() - begin)
+
+        return told
+
+    def _learn(self, step: Callable[[], object]) -> None:
+        """Take steps until it is found how this process walks memory best: what is timed is a long run."""
+        until = time.perf_counter() + LEARN
+        for k in range(STEPS):
+            settled = all(entry["settled"] for entry in pool.learned())
+            if k >= FIRST and (settled or time.perf_counter() > until):
+                return
+            if self._prepare:
+                self._prepare()
+            step()
 
     def _how_often(self, what: Callable[[], object]) -> tuple[int, int]:
         """How many are timed together, and how many such timings make a turn."""
@@ -85,7 +125,7 @@ def rest(longest: float = 0.5) -> None:
             return
 
 
-def _prepare(name: str, case: Case, threads: int) -> tuple[Turns | None, dict[str, str]]:
+def _prepare(name: str, case: Case, threads: int) -> tuple[Turns | None, dict[str, Any]]:
     """The implementation, if it is here and right, and what to tell of it."""
     reason = implementations.missing(name, case)
     if reason:
@@ -96,7 +136,7 @@ def _prepare(name: str, case: Case, threads: int) -> tuple[Turns | None, dict[st
         return None, {"wrong" if implementations.kind(name).exact else "skipped": str(error)}
     except Exception as error:
         return None, {"skipped": f"{type(error).__name__}: {error}"}
-    return turns, {}
+    return turns, {"first": turns.first}
 
 
 def main() -> None:
@@ -113,8 +153,8 @@ def main() -> None:
     rest()
     reply(told)
     if turns is not None:
-        for _ in sys.stdin:
-            reply(turns.take())
+        for line in sys.stdin:
+            reply({"learned": pool.learned()} if line == "learned\n" else turns.take())
 
 
 if __name__ == "__main__":
