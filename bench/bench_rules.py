@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -10,23 +11,12 @@ import pytest
 from conftest import BUILDS, TINY
 
 import lrcore as lr
-from lrcore import kernels, reference
+from lrcore import base, kernels, reference
+from lrcore.bench.cases import by_rule
 
 # An optimizer that uses the rule.
-OPTIMIZERS: dict[str, tuple[type[lr.Optimizer], dict[str, Any]]] = {
-    "sgd": (lr.SGD, {}),
-    "momentum": (lr.SGD, {"momentum": 0.9}),
-    "nesterov": (lr.SGD, {"momentum": 0.9, "nesterov": True}),
-    "adagrad": (lr.Adagrad, {}),
-    "adadelta": (lr.Adadelta, {}),
-    "rmsprop": (lr.RMSprop, {}),
-    "rmsprop_momentum": (lr.RMSprop, {"momentum": 0.9}),
-    "rmsprop_centered": (lr.RMSprop, {"centered": True}),
-    "rmsprop_centered_momentum": (lr.RMSprop, {"centered": True, "momentum": 0.9}),
-    "adam": (lr.AdamW, {}),
-    "amsgrad": (lr.AdamW, {"amsgrad": True}),
-    "adamax": (lr.Adamax, {}),
-    "nadam": (lr.NAdam, {}),
+OPTIMIZERS: dict[str, tuple[type[lr.Optimizer], Mapping[str, Any]]] = {
+    rule: (base.registered()[name], hyper) for rule, (name, hyper) in by_rule().items()
 }
 assert OPTIMIZERS.keys() == reference.RULES.keys()
 

@@ -199,35 +199,32 @@ def _in_turn() -> Iterator[Case]:
                 )  # fmt: skip
 
 
-# By rule: the optimizer that uses it, and torch's best implementation of it on a CPU, to be found by trying.
-_RULES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
-    "sgd": ("SGD", {}, ("torch fused",)),
-    "momentum": ("SGD", {"momentum": 0.9}, ("torch fused",)),
-    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}, ("torch fused",)),
-    "adagrad": ("Adagrad", {}, ("torch fused",)),
-    "adadelta": ("Adadelta", {}, ("torch default", "torch foreach")),
-    "rmsprop": ("RMSprop", {}, ("torch default", "torch foreach")),
-    "rmsprop_momentum": ("RMSprop", {"momentum": 0.9}, ("torch default", "torch foreach")),
-    "rmsprop_centered": ("RMSprop", {"centered": True}, ("torch default", "torch foreach")),
-    "rmsprop_centered_momentum": (
-        "RMSprop",
-        {"centered": True, "momentum": 0.9},
-        ("torch default", "torch foreach"),
-    ),
-    "adam": ("AdamW", {}, ("torch fused",)),
-    "amsgrad": ("AdamW", {"amsgrad": True}, ("torch fused",)),
-    "adamax": ("Adamax", {}, ("torch default", "torch foreach")),
-    "nadam": ("NAdam", {}, ("torch default", "torch foreach")),
-}
+def by_rule() -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Every rule, in the order of the reference: an optimizer that has it, and hyperparameters that lead to it.
+
+    Where several have it, the last that was registered: AdamW, not Adam.
+    """
+    found = {rule: (name, hyper) for name, cls in base.registered().items() for rule, hyper in cls.rules.items()}
+    return {rule: found[rule] for rule in reference.RULES if rule in found}
+
+
+_FUSED = frozenset({"sgd", "momentum", "nesterov", "adagrad", "adam", "amsgrad"})
+"""Rules that torch has a fused implementation of, which is its best; of others, that has to be found by trying."""
+
+
+def _peers(rule: str, optimizer: str) -> tuple[str, ...]:
+    if "torch" not in base.registered()[optimizer].defaults:
+        return ()
+    return ("torch fused",) if rule in _FUSED else ("torch default", "torch foreach")
 
 
 def _optimizers() -> Iterator[Case]:
-    for rule, (optimizer, hyper, peers) in _RULES.items():
+    for rule, (optimizer, hyper) in by_rule().items():
         for dtype in ("float32", "float64"):
             options = "".join(f", {key}={value}" for key, value in hyper.items())
             yield Case(
                 f"{rule}-{dtype}", f"{optimizer}{options}: 16 Mi elements, {dtype}", ((_SIZES["16 Mi"],),),
-                peers=peers, optimizer=optimizer, hyper=hyper, dtype=dtype,
+                peers=_peers(rule, optimizer), optimizer=optimizer, hyper=hyper, dtype=dtype,
             )  # fmt: skip
 
 
