@@ -33,6 +33,13 @@ def test_readme():
     assert names["early"].best < 1e-12
     found = names["found"]
     assert 0 < found.valley <= found.steepest < found.minimum
+    for code, value in {
+        "s(0), s(5_000), s(20_000)": (0.0003, 0.00015, 0.0),
+        "lr.coarse_lr(fun, np.array([5.0]), lr.SGD).lr": 0.1,
+        "lr.ewma([1.0, 2.0, 3.0], beta=0.5, bias_correction=False)": [0.5, 1.25, 2.125],
+    }.items():
+        assert f"{code}  #" in TEXT
+        np.testing.assert_allclose(eval(code, names), value, rtol=1e-12)
 
 
 def test_every_file_that_it_names_exists():
