@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,3 +145,14 @@ def test_the_core_needs_numpy_alone(module: str) -> None:
 def test_no_file_is_long(module: str) -> None:
     lines = len(MODULES[module].read_text(encoding="utf-8").splitlines())
     assert lines <= MOST_LINES or module in ONE_CONCEPT, f"lrcore.{module} has {lines} lines"
+
+
+def test_the_page_on_architecture_draws_the_same() -> None:
+    """Its rows are those above, from the ground up, and its table names every room."""
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r'^ +\w+\["(.*)"\]$', page, re.M)
+    assert tuple(tuple(re.split(" · |<br>", row)) for row in rows) == LAYERS
+    table = {name for row in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)}
+    assert table == LEVEL.keys()
+    for path in re.findall(r"`((?:lrcore|src|tests)/[\w./]+)`", page):
+        assert (PACKAGE.parent / path).exists(), path

@@ -8,7 +8,7 @@ Those versions cannot be installed beside today's NumPy. Below, ``n`` is ``itera
 from collections import defaultdict
 from math import sqrt
 
-import cases
+import conventions
 import numpy as np
 import pytest
 
@@ -114,9 +114,11 @@ def scalar_loops(case, params):
     return step, lambda: params
 
 
-@pytest.mark.parametrize("case", cases.CASES["keras2"], ids=str)
+@pytest.mark.parametrize("case", conventions.CASES["keras2"], ids=str)
 def test_source_written_out(case):
-    cases.assert_same(cases.trajectory(cases.lrcore, case), cases.trajectory(scalar_loops, case))
+    conventions.assert_same(
+        conventions.trajectory(conventions.lrcore, case), conventions.trajectory(scalar_loops, case)
+    )
 
 
 @pytest.mark.parametrize("optimizer", DEFAULTS)

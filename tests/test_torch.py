@@ -3,7 +3,7 @@
 Trajectories and defaults are compared in test_oracles.py.
 """
 
-import cases
+import conventions
 import numpy as np
 import pytest
 
@@ -40,14 +40,14 @@ def groups(params, optimizer):
 @pytest.mark.parametrize("optimizer", OWN)
 def test_parameter_groups(optimizer):
     """Two groups with their own hyperparameters; the rate of the second changes half-way."""
-    case = cases.Case("torch", optimizer, "groups")
+    case = conventions.Case("torch", optimizer, "groups")
 
     def theirs(case, params):
         tensors = [torch.from_numpy(array) for array in params]
         opt = getattr(torch.optim, optimizer)(groups(tensors, optimizer), lr=0.05)
 
         def step(grads, rate):
-            if rate != cases.RATES[0]:
+            if rate != conventions.RATES[0]:
                 opt.param_groups[1]["lr"] = rate
             for tensor, g in zip(tensors, grads, strict=True):
                 tensor.grad = torch.from_numpy(g)
@@ -59,13 +59,13 @@ def test_parameter_groups(optimizer):
         opt = getattr(lr, optimizer)(groups(params, optimizer), lr=0.05)
 
         def step(grads, rate):
-            if rate != cases.RATES[0]:
+            if rate != conventions.RATES[0]:
                 opt.param_groups[1]["lr"] = rate
             opt.step([grads[:1], grads[1:]])
 
         return step, lambda: params
 
-    cases.assert_same(cases.trajectory(ours, case), cases.trajectory(theirs, case))
+    conventions.assert_same(conventions.trajectory(ours, case), conventions.trajectory(theirs, case))
 
 
 def test_centered_rmsprop_stays_finite_where_torch_does_not():

@@ -4,7 +4,7 @@ In the equations, theta is a parameter, g its gradient, t = 1, 2, … the step b
 are elementwise. Schedules are asked for step t - 1, so that the first step has the rate ``schedule(0)``. The
 two counts meet in :meth:`Optimizer.step` and nowhere else.
 
-``like`` chooses whose formula and whose defaults an optimizer has:
+``like`` chooses whose formula and whose defaults an optimizer has; by default those of the first row of its table:
 
 ``"torch"``
     PyTorch 2 (``torch/optim``). Weight decay is an L2 penalty, ``g + weight_decay * theta``, except in AdamW.
@@ -13,7 +13,8 @@ two counts meet in :meth:`Optimizer.step` and nowhere else.
     optimizer.
 ``"keras2"``
     Keras 1 and 2 (``keras/optimizers.py``), with ``decay``: the rate is ``lr / (1 + decay * (t - 1))``.
-    No weight decay.
+    No weight decay. The defaults are those up to Keras 2.1.2. From 2.1.3 to 2.3.1, the last, eps is 1e-7 in place of
+    1e-8, and only there Adam has ``amsgrad``. (The commit after 2.3.1 has Adagrad begin at 0.1, with lr 1e-3.)
 ``"optax"``
     optax 0.2 (``optax/_src/alias.py``). The rate has no default.
 

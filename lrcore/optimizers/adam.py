@@ -38,6 +38,8 @@ class Adam(Optimizer):
              v / (1 - beta2^t)
     =======  ==========================================  ======================================================
 
+    keras2: from Keras 2.1.3 to 2.3.1, eps is 1e-7; earlier ones have no AMSGrad.
+
     Parameters
     ----------
     params : array, sequence, mapping, ParameterBuffer or groups
@@ -146,6 +148,8 @@ class Adamax(Optimizer):
     optax    as torch                             lr required, betas (0.9, 0.999), eps 1e-8
     =======  ===================================  ===========================================================
 
+    keras2: from Keras 2.1.3 to 2.3.1, eps is 1e-7.
+
     Parameters
     ----------
     params : array, sequence, mapping, ParameterBuffer or groups
@@ -211,6 +215,8 @@ class NAdam(Optimizer):
     optax    (1 - beta1) g / (1 - beta1^t) +             lr required, betas (0.9, 0.999), eps 1e-8
              beta1 m / (1 - beta1^(t+1)) above
     =======  ==========================================  =====================================================
+
+    keras2: from Keras 2.1.3 to 2.3.1, eps is 1e-7.
 
     Parameters
     ----------

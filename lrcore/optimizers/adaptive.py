@@ -34,6 +34,9 @@ class Adagrad(Optimizer):
     optax    g / sqrt(s + eps)       lr required, eps 1e-7, s 0.1
     =======  ======================  ==============================================================
 
+    keras2: from Keras 2.1.3 to 2.3.1, eps is 1e-7. Where an element has had no gradient yet, and eps is 0, it rests, as
+    with optax; torch and Keras give NaN there.
+
     Parameters
     ----------
     params : array, sequence, mapping, ParameterBuffer or groups
@@ -97,6 +100,8 @@ class Adadelta(Optimizer):
     optax    as above                                     lr required, rho 0.9, eps 1e-6, weight_decay 0
     =======  ===========================================  ==================================================
 
+    keras2: from Keras 2.1.3 to 2.3.1, eps is 1e-7.
+
     Parameters
     ----------
     params : array, sequence, mapping, ParameterBuffer or groups
@@ -159,8 +164,8 @@ class RMSprop(Optimizer):
     optax    as keras                                       lr required, alpha 0.9, eps 1e-8, momentum 0
     =======  =============================================  ================================================
 
-    Where rounding makes v - m² (with keras and optax, v - m² + eps) negative, zero is taken for it; the
-    libraries give NaN there.
+    Where rounding makes v - m² negative, zero is taken for it, before eps is added; the libraries give NaN where
+    their square root is of a negative number. keras2: from Keras 2.1.3 to 2.3.1, eps is 1e-7.
 
     Parameters
     ----------

@@ -110,7 +110,7 @@ def _add_optimizer(parser: argparse.ArgumentParser) -> Any:
     )  # fmt: skip
     group.add_argument(
         "--like", metavar="LIBRARY",
-        help="whose formula and defaults: torch, keras, keras2 or optax (default: torch)",
+        help="whose formula and defaults: torch, keras, keras2 or optax (default: the first of these it has)",
     )  # fmt: skip
     group.add_argument("--weight-decay", metavar="X", type=_real, help="default: the library's")
     group.add_argument("--momentum", metavar="X", type=_real, help="default: the library's")

@@ -1,10 +1,10 @@
-"""Runs the cases of ``tests/cases.py`` with a library itself and writes what it computed.
+"""Runs the cases of ``tests/conventions.py`` with a library itself and writes what it computed.
 
     python tests/oracles/make.py torch     # needs torch
     python tests/oracles/make.py keras     # needs keras and torch
     python tests/oracles/make.py optax     # needs optax
 
-The files beside this script were made so. They hold the parameters after the steps ``cases.KEPT``, the default
+The files beside this script were made so. They hold the parameters after the steps ``conventions.KEPT``, the default
 hyperparameters of each optimizer, and the library's version.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from cases import CASES, Arrays, Case, Step, rate, trajectory, translated  # noqa: E402
+from conventions import CASES, Arrays, Case, Step, rate, trajectory, translated  # noqa: E402
 
 
 class Torch:
