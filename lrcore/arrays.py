@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain, repeat, starmap
 from operator import setitem
 from typing import Any
@@ -38,5 +39,12 @@ def assign(arrays: Sequence[Array], values: Sequence[Any], *items: tuple[Any, An
     Python handles signals between its own instructions and not within a function written in C. All of this is one
     such call, so that an interrupt comes before it or after it, on every build. Nothing is checked here.
     """
+    assignment(arrays, values, *items)()
+
+
+def assignment(
+    arrays: Sequence[Array], values: Sequence[Any], *items: tuple[Any, Any, Any]
+) -> Callable[[], deque[None]]:
+    """What :func:`assign` calls, to be called once and later, where an interrupt must not come before it."""
     each = map(np.ndarray.__setitem__, arrays, repeat(...), values)
-    deque(chain(each, starmap(setitem, items)), maxlen=0)
+    return partial(deque, chain(each, starmap(setitem, items)), maxlen=0)

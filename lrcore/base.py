@@ -7,6 +7,7 @@ else.
 from __future__ import annotations
 
 import math
+from _thread import allocate_lock
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lrcore import checks, hyperparameters, kernels, norms, reference, state, structure
-from lrcore.arrays import Array, assign
+from lrcore.arrays import Array, assign, assignment
 from lrcore.groups import Counts, Now, ParameterGroup, Roster, Values
 from lrcore.hyperparameters import Number
 from lrcore.kernels import any_none
@@ -26,7 +27,6 @@ from lrcore.structure import Gradients, Parameters, Params, Structure
 _ONE = 1.0  # the default loss scale, known by identity: it needs no check
 
 _REFUSED = "a gradient was refused that satisfies every rule"
-
 _OPTIMIZERS: dict[str, type[Optimizer]] = {}
 
 
@@ -230,12 +230,14 @@ class Optimizer(Stateful):
         begin: dict[str, Initial] = {name: initial.get(name, 0.0) for name in reference.state_names(group.rule)}
         if self._ema is not None:
             begin["average"] = "parameter"
-        group.states = state.allocate(group.parameters.tensors(by_name=False), begin, self._allocator)
         leaves = group.parameters.tensors(by_name=True)
-        group.apart = {
-            name: [np.full(self.shapes[name](leaf.shape), initial.get(name, 0.0), leaf.dtype) for leaf in leaves]
-            for name in self.shapes
-        }
+        with kernels.guard(allocate_lock()):  # numbers are rounded to the dtypes of the parameters
+            states = state.allocate(group.parameters.tensors(by_name=False), begin, self._allocator)
+            apart = {
+                name: [np.full(shape(leaf.shape), initial.get(name, 0.0), leaf.dtype) for leaf in leaves]
+                for name, shape in self.shapes.items()
+            }
+        group.remember(states, apart)
 
     def _first_clocks(self) -> Clocks:
         return ((0, dict(self._initial_numbers(self._like))),)
@@ -411,17 +413,18 @@ class Optimizer(Stateful):
     @lr.setter
     def lr(self, value: Number) -> None:
         groups = self._current().roster.groups
-        changed = [group.with_changes({"lr": group.checked("lr", value)}) for group in groups]
-        assign((), (), *((group.cell, 0, hyper) for group, hyper in zip(groups, changed, strict=True)))
+        assign((), (), *[(group.cell, 0, group.with_changes({"lr": group.checked("lr", value)})) for group in groups])
 
     @property
     def next_rate(self) -> float:
         """The rate that the next step will report: ``lr``, after the inverse-time decay that some have built in."""
         now = self._current()
-        return now.roster.groups[0].at(now.step, now.step + 1)[1]
+        with kernels.guard(allocate_lock()):
+            return now.roster.groups[0].at(now.step)[1]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and not hasattr(type(self), name) and not declares(type(self), name):
+        known = (hasattr(type(self), name) or declares(type(self), name)) and not declares(Optimizer, name)
+        if not known and not name.startswith("_"):
             raise AttributeError(no_attribute(type(self).__name__, name, self._known()))
         super().__setattr__(name, value)
 
@@ -445,9 +448,8 @@ class Optimizer(Stateful):
         """
         if self._ema is None:
             raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
-        now = self._current()
         pairs, new = [], []
-        for group, clocks in now.every:
+        for group, clocks in self._current().every:
             by_name = len(clocks) > 1
             _, tensors = group.tensors(by_name)
             for k, (theta, _, average) in enumerate(tensors):
@@ -462,8 +464,7 @@ class Optimizer(Stateful):
     def averages(self) -> Structure:
         """The moving averages in the structure of ``params``, as read-only views; a mapping for a ParameterBuffer."""
         self._averages()
-        roster = self._now().roster
-        views: list[Structure] = []
+        roster, views = self._now().roster, list[Structure]()
         for group in roster.groups:
             named = {name: array.view() for name, array in group.parameters.split(group.states["average"]).items()}
             for view in named.values():
@@ -484,8 +485,7 @@ class Optimizer(Stateful):
         """
         self._refuse_if_busy("averaged")
         with self._lock:
-            saved: list[Array] = []
-            arrays: list[Array] = []
+            restore = assignment((), ())
             try:
                 pairs = self._averages()
                 for parameters in self._now().roster.parameters:
@@ -493,8 +493,8 @@ class Optimizer(Stateful):
                     for leaf in parameters.leaves:
                         leaf.check_parameter(parameters.label(leaf))
                 arrays = [theta for theta, _ in pairs]
-                saved = [theta.copy() for theta in arrays]
+                restore = assignment(arrays, [theta.copy() for theta in arrays])
                 assign(arrays, [average for _, average in pairs])
                 yield self.params
             finally:
-                assign(arrays, saved)
+                restore()  # one call: an interrupt, even on the way here, cannot come before it

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lrcore import checks
 from lrcore.arrays import Array, staggered
 
 
@@ -42,7 +43,7 @@ class Views(Mapping[str, Array]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name not in self._views:
-            raise KeyError(f"{self._label} has no {name!r}; its names are {', '.join(map(repr, self))}")
+            raise KeyError(f"{self._label} has no {checks.shown(name)}; its names are {checks.listed(self)}")
         view = self._views[name]
         if np.shape(value) != view.shape:
             raise ValueError(f"{self._label}[{name!r}] must have shape {view.shape}, got {np.shape(value)}")
@@ -110,15 +111,15 @@ class ParameterBuffer(Views):
         first = next(iter(params))
         for name, array in params.items():
             if not isinstance(name, str):
-                raise TypeError(f"names of params must be str, got {name!r}")
+                raise TypeError(f"names of params must be str, got {checks.shown(name)}")
             if not isinstance(array, np.ndarray):
-                raise TypeError(f"params[{name!r}] must be a NumPy array, got {type(array).__name__}")
+                raise TypeError(f"params[{checks.shown(name)}] must be a NumPy array, got {type(array).__name__}")
             if array.dtype not in (np.float32, np.float64):
-                raise TypeError(f"params[{name!r}] must be float32 or float64, got {array.dtype}")
+                raise TypeError(f"params[{checks.shown(name)}] must be float32 or float64, got {array.dtype}")
             if array.dtype != params[first].dtype:
                 raise TypeError(
-                    f"params[{name!r}] must have the dtype of params[{first!r}], {params[first].dtype}, "
-                    f"got {array.dtype}"
+                    f"params[{checks.shown(name)}] must have the dtype of params[{checks.shown(first)}], "
+                    f"{params[first].dtype}, got {array.dtype}"
                 )
         shapes = {name: array.shape for name, array in params.items()}
         size = sum(array.size for array in params.values())

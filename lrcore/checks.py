@@ -23,7 +23,7 @@ def shown(value: Any) -> str:
     """A value as an error quotes it."""
     try:
         text = repr(value)
-    except ValueError:  # more digits than Python prints
+    except (ValueError, RecursionError):  # more digits, or levels, than Python prints
         text = f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
 

@@ -185,7 +185,7 @@ def _suggest(
     rates, losses = rates[skip:], losses[skip:]
     lowest = int(np.argmin(losses)) if len(losses) else 0
     until = losses[: lowest + 1]
-    if lowest == 0 or until.max() - until[-1] <= resolution * np.abs(until).max():
+    if lowest == 0 or until.max() - until[-1] <= resolution * max(np.abs(until).max(), np.finfo(np.float64).tiny):
         return math.nan, math.nan, math.nan
     slopes = np.gradient(losses[: lowest + 1], np.log(rates[: lowest + 1]))
     return float(rates[np.argmin(slopes)]), float(rates[_valley(losses)]), float(rates[lowest])

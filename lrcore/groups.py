@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from copy import copy
 from typing import Any, NamedTuple, Protocol
 
-from lrcore import checks, hyperparameters, state
+import numpy as np
+
+from lrcore import checks, hyperparameters, kernels, state
 from lrcore.arrays import Array
 from lrcore.kernels import Sweep
 from lrcore.state import Clocks
@@ -70,7 +72,10 @@ class ParameterGroup(MutableMapping[str, Any]):
         inverse_time = next((name for name in ("lr_decay", "decay") if name in values), None)
         varies = scheduled or (inverse_time and values[inverse_time])
         hyper = Hyper(None, values, scheduled, inverse_time)
-        return hyper if varies else hyper._replace(settled=self._at(hyper, 0, 1))
+        if varies:
+            return hyper
+        with kernels.guard(allocate_lock()):
+            return hyper._replace(settled=self._at(hyper, 0, 1))
 
     def at(self, step: int, t: int | None = None) -> Settled:
         """The hyperparameters at a step, counted from 0, and what every rule makes of them.
@@ -154,13 +159,21 @@ class ParameterGroup(MutableMapping[str, Any]):
 
     def twin(self) -> ParameterGroup:
         """A group of the same parameters that changes by itself. Its state is still that of this one."""
-        other = copy(self)
-        other.cell = list(self.cell)
+        other = ParameterGroup.__new__(ParameterGroup)
+        for name in self.__slots__:
+            setattr(other, name, list(self.cell) if name == "cell" else getattr(self, name))
         return other
+
+    def remember(self, states: dict[str, list[Array]], apart: dict[str, list[Array]]) -> None:
+        """Have these state arrays."""
+        super().__setattr__("states", states)
+        super().__setattr__("apart", apart)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in self.__slots__:
             raise AttributeError(f'a parameter group has no attribute {name!r}; set group["{name}"]')
+        if hasattr(self, name):
+            raise AttributeError(f"{name} of a parameter group must stay as it was made; set group[…]")
         super().__setattr__(name, value)
 
     def __delitem__(self, name: str) -> None:
@@ -313,8 +326,10 @@ def _read_group(
     """The hyperparameters and the clocks to load into a group; raises if they do not belong to it."""
     if not isinstance(given, Mapping):
         raise TypeError(f"{label} must be a mapping, got {type(given).__name__}")
-    if given.get("params") != ours["params"]:
-        raise ValueError(f"{label}['params'] must be {ours['params']}, got {checks.shown(given.get('params'))}")
+    names = given.get("params")
+    names = names.tolist() if isinstance(names, np.ndarray) else names
+    if not isinstance(names, (list, tuple)) or list(names) != ours["params"]:
+        raise ValueError(f"{label}['params'] must be {checks.shown(ours['params'])}, got {checks.shown(names)}")
     changes = {}
     for key in group:
         if key == "params" or key not in ours:

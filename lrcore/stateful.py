@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from functools import partial
-from typing import Any
+from itertools import compress, starmap
+from typing import Any, Self
 
 from lrcore import checks, kernels, structure
 from lrcore.arrays import Array, assign
@@ -13,7 +16,7 @@ from lrcore.groups import Counts, Now, ParameterGroup, Roster
 from lrcore.state import Clocks
 from lrcore.structure import Parameters, Structure
 
-_NOT_COPIED = ("_allocator", "_lock", "_guard", "_sweeps")
+_NOT_COPIED = ("_allocator", "_lock", "_guard")
 
 
 class Stateful:
@@ -85,10 +88,10 @@ class Stateful:
                     f"param_groups[{k}] must be another group of this optimizer, or a mapping to make one of"
                 )
             groups.append(entry)
-        structure.place([group.parameters for group in groups])
+        places = structure.places([group.parameters for group in groups])
         clocks = [remembered.pop(group) if group in remembered else self._first_clocks() for group in groups]
         now = Now.of(groups, True, remembered, now.step, clocks)
-        assign((), (), (self._groups, slice(None), groups), *self._stand(now))
+        assign((), (), (self._groups, slice(None), groups), *places, *self._stand(now))
         return now
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
@@ -169,7 +172,8 @@ class Stateful:
             mine = self._saved()
             checks.state(saved, mine)
             for key in ("optimizer", "like"):
-                if checks.plain(saved[key]) != mine[key]:
+                word = checks.plain(saved[key])
+                if not isinstance(word, str) or word != mine[key]:
                     raise ValueError(f"state[{key!r}] must be {mine[key]!r}, got {checks.shown(saved[key])}")
             arrays, values, counts, items = self._now().read(saved, self._ranges_of_numbers())
             assign(arrays, values, (self._cell[0], 0, counts), *items)
@@ -185,8 +189,38 @@ class Stateful:
     def __getstate__(self) -> dict[str, Any]:
         self._refuse_if_busy("a copy")
         held = _Held(self._lock)
-        kept = {key: value for key, value in vars(self).items() if key not in ("_allocator", "_lock", "_guard")}
-        return {**kept, "_groups": None, "_cell": self._current().without_sweeps(), "_held": held}
+        try:
+            held.take()
+            return {**self._state(held), "_held": held}
+        except BaseException:
+            held.release()  # the traceback would keep it
+            raise
+
+    def _state(self, hold: _Hold) -> dict[str, Any]:
+        """What a copy is made of, while the lock is held."""
+        if not hold.taken:
+            raise RuntimeError("a copy must not be made while a thread is in a step of the same optimizer")
+        kept = {key: value for key, value in vars(self).items() if key not in _NOT_COPIED}
+        return {**kept, "_groups": None, "_cell": self._current().without_sweeps()}
+
+    def __copy__(self) -> Self:
+        return self._copied({}, lambda state, memo: state)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self._copied(memo, deepcopy)
+
+    def _copied(self, memo: dict[int, Any], copied: Callable[[dict[str, Any], dict[int, Any]], dict[str, Any]]) -> Self:
+        """A copy made of copied parts; no step is taken until it is done."""
+        self._refuse_if_busy("a copy")
+        hold = _Hold(self._lock)
+        try:
+            hold.take()
+            state = self._state(hold)
+            other = memo[id(self)] = type(self).__new__(type(self))
+            other.__setstate__({**copied(state, memo), "_held": _Released()})
+            return other
+        finally:
+            hold.release()
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         saved.pop("_held").release()
@@ -204,28 +238,26 @@ class Stateful:
         self._begin(Now.of(self._groups, now.roster.grouped, left, now.step, (clocks for _, clocks in now.every)))
 
 
-class _Held:
-    """A lock held while the parts of a copy are made: its last part, which gives the lock back once it is copied."""
+class _Hold:
+    """To take a lock, if it is free, and to give it back once if it was taken; each in one call that no interrupt can
+    cut in half, as of :func:`lrcore.arrays.assign`."""
 
     def __init__(self, lock: Any) -> None:
-        self._lock = lock if lock.acquire(False) else None
-        if self._lock is None:
-            raise RuntimeError("a copy must not be made while a thread is in a step of the same optimizer")
+        self.taken: list[tuple[()]] = []  # has an entry from the call on that takes the lock
+        self.take = partial(self.taken.extend, compress([()], map(lock.acquire, [False])))
+        self.release: Callable[[], deque[None]] = partial(deque, starmap(lock.release, self.taken), maxlen=0)
 
-    def release(self) -> None:
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.release()
+
+class _Held(_Hold):
+    """A lock held while the parts of a pickle are made: its last part, which gives the lock back once it is reached."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         self.release()
         return _Released, ()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Released:
-        self.release()
-        return _Released()
-
-    __del__ = release
+    def __del__(self) -> None:
+        if "release" in vars(self):
+            self.release()
 
 
 class _Released:

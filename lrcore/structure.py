@@ -69,9 +69,10 @@ class Leaf:
         """The gradient of a parameter without axes as an array: NumPy's arithmetic on such arrays gives numbers."""
         if self.array.ndim or g is None or isinstance(g, np.ndarray):
             return g
-        if isinstance(g, np.generic):
-            return np.asarray(g)
-        return np.array(checks.number(label, g), self.array.dtype)
+        with np.errstate(over="ignore"):
+            array = np.asarray(g) if isinstance(g, np.generic) else np.array(checks.number(label, g), self.array.dtype)
+        array.flags.writeable = False  # a number cannot be zeroed
+        return array
 
 
 def check_array(label: str, array: Any) -> None:
@@ -205,11 +206,12 @@ class Parameters:
             raise TypeError(
                 f"grads{self.prefix} must be a list or tuple of arrays as params is, got {type(grads).__name__}"
             )
-        if len(grads) != len(self.leaves):
+        gathered = tuple(grads)  # the caller's list may change during the step
+        if len(gathered) != len(self.leaves):
             raise ValueError(
-                f"grads{self.prefix} must have as many arrays as params, {len(self.leaves)}, got {len(grads)}"
+                f"grads{self.prefix} must have as many arrays as params, {len(self.leaves)}, got {len(gathered)}"
             )
-        return tuple(grads)  # the caller's list may change during the step
+        return gathered
 
     def _flat(self) -> Leaf:
         flat = self.structure.flat
@@ -236,8 +238,8 @@ def _restore(structure: Structure, prefix: str, names: list[str]) -> Parameters:
 def _difference(where: str, structure: Mapping[str, Any], grads: Mapping[str, Any]) -> str:
     missing = [name for name in structure if name not in grads]
     unknown = [name for name in grads if name not in structure]
-    parts = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
-    parts += [f"has unknown {', '.join(map(repr, unknown))}"] if unknown else []
+    parts = [f"lacks {checks.listed(missing)}"] if missing else []
+    parts += [f"has unknown {checks.listed(unknown)}"] if unknown else []
     return f"{where} must have the keys of params, but " + " and ".join(parts)
 
 
@@ -248,8 +250,8 @@ def _leaves(structure: Structure, where: str) -> Iterator[Leaf]:
     elif isinstance(structure, Mapping):
         for name, array in structure.items():
             if not isinstance(name, str):
-                raise TypeError(f"names in {where} must be str, got {name!r}")
-            yield _leaf(name, f'["{name}"]', array)
+                raise TypeError(f"names in {where} must be str, got {checks.shown(name)}")
+            yield _leaf(name, f'["{name if len(name) <= checks.LONGEST else checks.shown(name)[1:]}"]', array)
     elif isinstance(structure, (list, tuple)):
         for k, array in enumerate(structure):
             yield _leaf(str(k), f"[{k}]", array)
@@ -288,7 +290,7 @@ def split_group(group: Any, k: int) -> tuple[Parameters, dict[str, Any]]:
     if not isinstance(group, Mapping):
         raise TypeError(f"params[{k}] must be a group like the others, got {type(group).__name__}")
     if "params" not in group:
-        raise ValueError(f'params[{k}] must have the key "params", got {", ".join(map(repr, group))}')
+        raise ValueError(f'params[{k}] must have the key "params", got {checks.listed(group)}')
     own = {key: value for key, value in group.items() if key != "params"}
     return Parameters(group["params"], f"[{k}]"), own
 
@@ -361,7 +363,8 @@ def number(groups: Sequence[Parameters]) -> None:
             count += 1
             if name in taken:
                 raise ValueError(
-                    f"names in params must differ, got {name!r} at {taken[name]} and {parameters.label(leaf)}"
+                    f"names in params must differ, got {checks.shown(name)} at {taken[name]} "
+                    f"and {parameters.label(leaf)}"
                 )
             taken[name] = parameters.label(leaf)
             mine.append(name)
@@ -370,18 +373,20 @@ def number(groups: Sequence[Parameters]) -> None:
         parameters.names = mine
 
 
-def place(groups: Sequence[Parameters]) -> None:
-    """Have these as the groups of an optimizer, in this order; raises, having changed nothing, if they cannot be."""
-    before = [group.prefix for group in groups]
-    try:
-        for k, group in enumerate(groups):
-            group.prefix = f"[{k}]"
-        check_apart(groups)
-        number(groups)
-    except BaseException:
-        for group, prefix in zip(groups, before, strict=True):
-            group.prefix = prefix
-        raise
+def places(groups: Sequence[Parameters]) -> list[tuple[Any, str, Any]]:
+    """What to assign so that these are the groups of an optimizer, in this order; raises if they cannot be."""
+    placed = []
+    for k, group in enumerate(groups):
+        there = Parameters.__new__(Parameters)
+        vars(there).update(vars(group), prefix=f"[{k}]")
+        placed.append(there)
+    check_apart(placed)
+    number(placed)
+    return [
+        (vars(group), key, getattr(there, key))
+        for group, there in zip(groups, placed, strict=True)
+        for key in ("prefix", "names")
+    ]
 
 
 def check_apart(groups: Sequence[Parameters]) -> None:

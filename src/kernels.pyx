@@ -250,19 +250,19 @@ cdef void* allocate(Py_ssize_t n, size_t size) except NULL:
     return memory
 
 
-cdef char* address(array, theta) except? NULL:
-    """Address of a writable C-contiguous array of theta's size and precision, which the memoryview checks."""
-    cdef float[::1] single_view
-    cdef double[::1] double_view
-    if array.size != theta.size:
-        raise ValueError(f"state must have the size of its parameter, {theta.size}, got {array.size}")
-    if array.size == 0:
-        return <char*> cnp.PyArray_DATA(array)
-    if theta.dtype == np.float64:
-        double_view = array.reshape(-1)
-        return <char*> &double_view[0]
-    single_view = array.reshape(-1)
-    return <char*> &single_view[0]
+cdef char* address(item, Tensor* tensor) except? NULL:
+    """Address of a plain writable array of the tensor's size and type; raises if it is not one."""
+    cdef cnp.ndarray array
+    if not isinstance(item, cnp.ndarray):
+        raise TypeError(f"arrays of a sweep must be NumPy arrays, got {type(item).__name__}")
+    array = item
+    if tensor.type_num not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE) or cnp.PyArray_TYPE(array) != tensor.type_num:
+        raise ValueError(f"arrays of a sweep must be float32 or float64, as their parameter, got {array.dtype}")
+    if not cnp.PyArray_ISCARRAY(array):
+        raise ValueError("arrays of a sweep must be C-contiguous, aligned, writable and of native byte order")
+    if cnp.PyArray_SIZE(array) != tensor.size:
+        raise ValueError(f"state must have the size of its parameter, {tensor.size}, got {cnp.PyArray_SIZE(array)}")
+    return <char*> cnp.PyArray_DATA(array)
 
 
 cdef inline PyObject** items_of(sequence) noexcept:
@@ -343,17 +343,19 @@ cdef class Sweep:
                 tensor.group = tensor.terms = j
                 tensor.single, tensor.double = rule.single, rule.double
                 tensor.n_states, tensor.n_terms = rule.n_states, HEAD + rule.n_coefficients
+                if not isinstance(theta, cnp.ndarray):
+                    raise TypeError(f"arrays of a sweep must be NumPy arrays, got {type(theta).__name__}")
                 tensor.type_num = cnp.PyArray_TYPE(theta)
-                tensor.theta = address(theta, theta)
-                tensor.size = theta.size
-                tensor.nbytes = theta.nbytes
+                tensor.size = cnp.PyArray_SIZE(theta)
+                tensor.nbytes = cnp.PyArray_NBYTES(theta)
+                tensor.theta = address(theta, tensor)
                 tensor.first_chunk = self.plan.n_chunks
                 self.plan.n_chunks += (tensor.size + CHUNK - 1) // CHUNK
                 tensor.last_chunk = self.plan.n_chunks
                 for i, state in enumerate(states):
-                    tensor.states[i] = address(state, theta)
+                    tensor.states[i] = address(state, tensor)
                 if average is not None:
-                    tensor.average = address(average, theta)
+                    tensor.average = address(average, tensor)
                 moved = len(states) + (average is not None)
                 self.plan.nbytes += step_traffic(tensor.nbytes, moved)
                 self.plan.streams = max(self.plan.streams, <int> (2 + moved))
@@ -465,7 +467,7 @@ cdef class Sweep:
             return True
         self.by_group = which is None
         for k in range(self.plan.n_tensors):
-            if not self.plan.tensors[k].g:
+            if which is not None and not self.plan.tensors[k].g:
                 continue
             taken = self.plan.tensors[k].group if which is None else which[k]
             if not 0 <= taken < n:
