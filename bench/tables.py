@@ -65,9 +65,11 @@ def times(row: Row | None, anchor: str) -> str:
 
 
 def write(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    for cells in (head, ["---"] * len(head), *rows):
-        print("|", " | ".join(cells), "|")
-    print()
+    rows = list(rows)
+    if rows:
+        for cells in (head, ["---"] * len(head), *rows):
+            print("|", " | ".join(cells), "|")
+        print()
 
 
 def case_title(case: str) -> str:

@@ -82,7 +82,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
         f"{machine['versions']['lrcore']}",
         fontsize=11,
     )
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight")
 
 
 def _panel(axes: Any, found: Curves, title: str, label: str, scale: int) -> None:
