@@ -154,13 +154,13 @@ def find_lr(arguments: argparse.Namespace, say: Say) -> None:
 
 
 def _print_curve(say: Say, found: LrFinding) -> None:
-    """A line for every few rates, with a bar as long as the smoothed loss is high."""
+    """A line for every few rates, with a bar as long as the smoothed loss is high, up to twice the first."""
     say(f"{'lr':>10}  {'loss':>10}  {'smoothed':>10}")
     count = min(_TABLE, len(found.lr))
-    highest = max(float(np.abs(found.smoothed).max()), np.finfo(float).tiny)
+    highest = max(float(min(np.abs(found.smoothed).max(), 2 * abs(found.smoothed[0]))), np.finfo(float).tiny)
     for k in np.linspace(0, len(found.lr) - 1, count).round().astype(int):
         smoothed = found.smoothed[k]
-        bar = "#" * round(40 * max(smoothed, 0.0) / highest)
+        bar = "#" * round(40 * min(max(smoothed, 0.0) / highest, 1.0))
         say(f"{found.lr[k]:>10.2g}  {found.loss[k]:>10.4g}  {smoothed:>10.4g}  {bar}".rstrip())
     if found.diverged:
         say(f"{'':>10}  the loss diverges above {found.lr[-1]:.2g}")
