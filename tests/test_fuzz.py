@@ -212,6 +212,8 @@ def test_an_interrupted_step_is_done_or_is_not(seed: int, build: str) -> None:
                     armed = False
                 except KeyboardInterrupt:
                     pass
+                armed = False
+                signal.setitimer(signal.ITIMER_REAL, 0)  # or it would strike in the next round
                 np.testing.assert_equal(snapshot(params, opt), states[opt.step_count])
         finally:
             armed = False
