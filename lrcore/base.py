@@ -19,7 +19,7 @@ from lrcore.arrays import Array, assign, assignment
 from lrcore.groups import Counts, Now, ParameterGroup, Roster, Values
 from lrcore.hyperparameters import Number
 from lrcore.kernels import any_none
-from lrcore.options import Bound, Choice, OnNonfinite, StepReport, declares, make, no_attribute
+from lrcore.options import Bound, OnNonfinite, Option, StepReport, declares, make, no_attribute, what_nonfinite_does
 from lrcore.state import Allocator, Clocks, Initial, Shape
 from lrcore.stateful import Stateful
 from lrcore.structure import Gradients, Parameters, Params, Structure
@@ -107,7 +107,7 @@ class Optimizer(Stateful):
     clip_norm = Bound(excludes="clipnorm")
     clipnorm = Bound(excludes="clip_norm")
     clip_value = Bound()
-    on_nonfinite = Choice("propagate", "skip", "raise")
+    on_nonfinite = Option(what_nonfinite_does)
     """As given. They may be assigned, and hold from the next step."""
 
     _by_array: bool

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict, cast, get_args
 
 from lrcore import checks, hyperparameters
+from lrcore.settings import Setting, T
 from lrcore.state import Allocator
 
 OnNonfinite = Literal["propagate", "skip", "raise"]
@@ -25,42 +26,36 @@ class Options(TypedDict, total=False):
     allocator: Allocator | None
 
 
-class Bound:
-    """A bound of gradients, as an attribute of an optimizer: a number > 0, or None for no bound."""
+class Option(Setting[T]):
+    """A setting of an optimizer, from which others follow."""
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        super().__set__(instance, value)
+        instance._options_changed()
+
+
+def _bound(name: str, value: Any) -> float | None:
+    return None if value is None else hyperparameters.number(name, value)
+
+
+class Bound(Option[float | None]):
+    """A bound of gradients: a number > 0, or None for no bound."""
 
     def __init__(self, excludes: str = "") -> None:
+        super().__init__(_bound)
         self._excludes = excludes
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
-        return self if optimizer is None else optimizer.__dict__.get("_" + self._name)
-
-    def __set__(self, optimizer: Any, value: Any) -> None:
-        bound = None if value is None else hyperparameters.number(self._name, value)
-        other = optimizer.__dict__.get("_" + self._excludes)
+    def __set__(self, instance: Any, value: Any) -> None:
+        bound = _bound(self._name, value)
+        other = getattr(instance, f"_{self._excludes}") if self._excludes else None
         if bound is not None and other is not None:
             raise ValueError(f"{self._name} must not be given with {self._excludes}, got {bound} and {other}")
-        optimizer.__dict__["_" + self._name] = bound
-        optimizer._options_changed()
+        super().__set__(instance, bound)
 
 
-class Choice:
-    """One of some words, as an attribute of an optimizer."""
-
-    def __init__(self, *words: str) -> None:
-        self._words = words
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
-        return self if optimizer is None else optimizer.__dict__["_" + self._name]
-
-    def __set__(self, optimizer: Any, value: Any) -> None:
-        optimizer.__dict__["_" + self._name] = checks.one_of(self._name, value, *self._words)
-        optimizer._options_changed()
+def what_nonfinite_does(name: str, value: Any) -> OnNonfinite:
+    """One of the words of ``on_nonfinite``."""
+    return cast(OnNonfinite, checks.one_of(name, value, *get_args(OnNonfinite)))
 
 
 def declares(cls: type, name: str) -> bool:

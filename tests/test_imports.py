@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "lrcore"
 
 # From the ground up: a module may import what stands in its own row or in one before it, and nothing that comes after.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("checks", "arrays", "files", "startup", "_cpu", "_averages", "_guard", "_lrcore_pool", "_schedules"),
+    ("checks", "arrays", "settings", "files", "startup", "_cpu", "_averages", "_guard", "_lrcore_pool", "_schedules"),
     ("reference",),
     ("pool", "kernels", "_kernels", "_floor"),
     ("buffer",),
@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("stateful",),
     ("base",),
     ("optimizers",),
-    ("schedules", "settings", "divergence", "averages"),
+    ("schedules", "divergence", "averages"),
     ("minimize",),
     ("watch",),
     ("control", "finder"),
