@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+import lrcore as lr
 from lrcore import base, kernels
 
 # Hyperparameters beside those that lead to a rule, see ``Optimizer.rules``.
@@ -40,6 +43,20 @@ def _every_optimizer() -> Iterator[Any]:
 
 
 BUILDS = (*kernels.compiled(), "reference")
+
+
+@pytest.fixture
+def eager_pool() -> Iterator[None]:
+    """Every step, however small, is shared among the threads, where there are any; the number of them comes back."""
+    if find_spec("lrcore._lrcore_pool") is None:
+        yield
+        return
+    pool = import_module("lrcore._lrcore_pool")
+    before = lr.get_num_threads()
+    pool.set_eager(True)
+    yield
+    pool.set_eager(False)
+    lr.set_num_threads(before)
 
 
 def gradients(shape: tuple[int, ...], dtype: Any, steps: int, seed: int = 0) -> list[np.ndarray]:

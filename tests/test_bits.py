@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -58,21 +56,7 @@ def digest(cls: type[lr.Optimizer], hyper: dict, dtype: str, build: str) -> str:
 CASES = {f"{case.id}-{dtype}": (*case.values, dtype) for case in every_optimizer() for dtype in ("float32", "float64")}
 
 
-@pytest.fixture
-def pool():
-    """One that shares every step, where there is one."""
-    if find_spec("lrcore._lrcore_pool") is None:
-        yield
-        return
-    module = import_module("lrcore._lrcore_pool")
-    before = lr.get_num_threads()
-    module.set_eager(True)
-    yield
-    module.set_eager(False)
-    lr.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("pool")
+@pytest.mark.usefixtures("eager_pool")
 @pytest.mark.parametrize("case", CASES)
 def test_bits_are_those_of_the_last_release(case):
     cls, hyper, dtype = CASES[case]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -22,18 +19,7 @@ LENGTHS = (0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 127, 255, 1000, 204
 MANY = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(40, 800)]
 
 
-@pytest.fixture(autouse=True)
-def _shared_by_all_threads() -> Iterator[None]:
-    """Every step, however small, is shared among the threads."""
-    if find_spec("lrcore._lrcore_pool") is None:
-        yield
-        return
-    pool = import_module("lrcore._lrcore_pool")
-    before = lr.get_num_threads()
-    pool.set_eager(True)
-    yield
-    pool.set_eager(False)
-    lr.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("eager_pool")
 
 
 @dataclass

@@ -14,7 +14,6 @@ import textwrap
 import threading
 import time
 from contextlib import contextmanager
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -36,14 +35,6 @@ def _restore():
     lr.set_num_threads(before)
 
 
-@pytest.fixture
-def _eager():
-    pool = import_module("lrcore._lrcore_pool")
-    pool.set_eager(True)
-    yield
-    pool.set_eager(False)
-
-
 def run(build, cls, hyper, n, dtype):
     rng = np.random.default_rng(7)
     params = [rng.standard_normal(size).astype(dtype) for size in SIZES]
@@ -54,7 +45,7 @@ def run(build, cls, hyper, n, dtype):
     return params, norms, opt.state_dict()["state"]
 
 
-@pytest.mark.usefixtures("_eager")
+@pytest.mark.usefixtures("eager_pool")
 @pytest.mark.parametrize(("cls", "hyper"), every_optimizer())
 def test_bits_do_not_depend_on_threads(cls, hyper):
     for dtype in (np.float32, np.float64):
@@ -639,7 +630,7 @@ def test_the_environment_is_spoiled():
 
 
 @needs_glibc
-@pytest.mark.usefixtures("_eager")
+@pytest.mark.usefixtures("eager_pool")
 @pytest.mark.parametrize("build", COMPILED)
 @pytest.mark.parametrize(("cls", "hyper"), every_optimizer())
 def test_bits_do_not_depend_on_the_floating_point_environment(monkeypatch, cls, hyper, build):
