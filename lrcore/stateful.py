@@ -11,7 +11,7 @@ from itertools import compress, starmap
 from typing import Any, Self
 
 from lrcore import checks, kernels, structure
-from lrcore.arrays import Array, assign
+from lrcore.arrays import Array, assign, assignment
 from lrcore.groups import Counts, Now, ParameterGroup, Roster
 from lrcore.state import Clocks
 from lrcore.structure import Parameters, Structure
@@ -178,13 +178,16 @@ class Stateful:
             arrays, values, counts, items = self._now().read(saved, self._ranges_of_numbers())
             assign(arrays, values, (self._cell[0], 0, counts), *items)
 
-    def _snapshot(self, arrays: Sequence[Array]) -> Callable[[], None]:
-        """A function that gives these arrays, and the optimizer, the values that they have now, as one."""
+    def _snapshot(self, arrays: Sequence[Array]) -> Callable[[], object]:
+        """A function that gives these arrays, and the optimizer, the values that they have now, as one and once.
+
+        An interrupt cannot come between the call and its beginning, as it can with a function written in Python.
+        """
         now = self._current()
         items = [*self._stand(now), *((group.cell, 0, group.cell[0]) for group in now.roster.groups)]
         remembered = [a for group in now.roster.groups for states in group.arrays().values() for a in states.values()]
         changed = [*arrays, *remembered]
-        return partial(assign, changed, [array.copy() for array in changed], *items)
+        return assignment(changed, [array.copy() for array in changed], *items)
 
     def __getstate__(self) -> dict[str, Any]:
         self._refuse_if_busy("a copy")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lrcore.arrays import Array, assign
+from lrcore.arrays import Array, assignment
 from lrcore.reference.rules import RULES
 from lrcore.reference.sums import CHUNK, chunk_sums, in_order
 
@@ -93,7 +93,7 @@ class Sweep:
         for (_, theta, states, average), g in zip(self._tensors, grads, strict=True):
             if g is not None:
                 changed += [theta, *states, *([] if average is None else [average]), *([g] if zero_grad else [])]
-        before = [array.copy() for array in changed]
+        restore = assignment(changed, [array.copy() for array in changed])
         try:
             with np.errstate(all="ignore"):
                 for (rule, theta, states, average), g, k in zip(self._tensors, grads, which, strict=True):
@@ -102,7 +102,7 @@ class Sweep:
             counts[0] = after
         finally:
             if counts[0] is not after:
-                assign(changed, before)
+                restore()
         return True
 
     @staticmethod
