@@ -19,12 +19,8 @@ from lrcore.base import Optimizer
 from lrcore.buffer import ParameterBuffer
 from lrcore.groups import ParameterGroup
 from lrcore.minimize import History, Iteration, minimize
-from lrcore.optimizers import adam as _adam
-from lrcore.optimizers import adaptive as _adaptive
-from lrcore.optimizers import sgd as _sgd
-from lrcore.optimizers.adam import *  # noqa: F403
-from lrcore.optimizers.adaptive import *  # noqa: F403
-from lrcore.optimizers.sgd import *  # noqa: F403
+from lrcore.optimizers import *  # noqa: F403
+from lrcore.optimizers import __all__ as _optimizers
 from lrcore.options import StepReport
 from lrcore.pool import get_num_threads, set_num_threads, threads
 
@@ -60,9 +56,7 @@ __all__ = [
     "show_config",
     "threads",
 ]
-__all__ += _sgd.__all__
-__all__ += _adaptive.__all__
-__all__ += _adam.__all__
+__all__ += _optimizers
 
 
 # Modules loaded when first asked for, so that importing lrcore stays quick.

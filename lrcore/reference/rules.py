@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import isfunction
 
-import lrcore.reference.adam as adam
-import lrcore.reference.adaptive as adaptive
-import lrcore.reference.sgd as sgd
+from lrcore.reference import adam, adaptive, averaging, distance, factored, layerwise, moments, sgd, sign
 
 RULES: dict[str, Callable[..., None]] = {
     name: rule
-    for family in (sgd, adaptive, adam)
+    for family in (sgd, adaptive, adam, sign, moments, averaging, layerwise, distance, factored)
     for name, rule in vars(family).items()
     if isfunction(rule) and rule.__code__.co_varnames[:1] == ("theta",)
 }

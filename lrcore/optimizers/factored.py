@@ -1,0 +1,5 @@
+"""Second moments kept by row and column."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,5 @@
+"""Rates from sums over each array: trust ratios and normalized gradients."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

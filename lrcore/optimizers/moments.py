@@ -1,0 +1,5 @@
+"""Descendants of Adam: other moments of past gradients."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

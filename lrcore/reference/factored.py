@@ -1,0 +1,3 @@
+"""Second moments kept by row and column."""
+
+from __future__ import annotations

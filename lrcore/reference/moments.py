@@ -1,0 +1,3 @@
+"""Descendants of Adam: other moments of past gradients."""
+
+from __future__ import annotations

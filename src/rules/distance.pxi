@@ -1,0 +1,1 @@
+# Rates from the distance that parameters have come: DoG, D-Adaptation, Prodigy; twins of lrcore/reference/distance.py.

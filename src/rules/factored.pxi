@@ -1,0 +1,1 @@
+# Second moments kept by row and column; twins of lrcore/reference/factored.py.

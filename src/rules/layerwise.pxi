@@ -1,0 +1,2 @@
+# Rates from sums over each array: trust ratios and normalized gradients; twins of
+# lrcore/reference/layerwise.py.

@@ -1,0 +1,2 @@
+# Descendants of Adam: other moments of past gradients; twins of
+# lrcore/reference/moments.py.
