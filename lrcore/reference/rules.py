@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import isfunction
 
-from lrcore.reference import adam, adaptive, averaging, distance, factored, layerwise, moments, sgd, sign
+import lrcore.reference.adam as adam
+import lrcore.reference.adaptive as adaptive
+import lrcore.reference.averaging as averaging
+import lrcore.reference.distance as distance
+import lrcore.reference.factored as factored
+import lrcore.reference.layerwise as layerwise
+import lrcore.reference.moments as moments
+import lrcore.reference.sgd as sgd
+import lrcore.reference.sign as sign
 
 RULES: dict[str, Callable[..., None]] = {
     name: rule
