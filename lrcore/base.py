@@ -18,7 +18,7 @@ from lrcore import checks, hyperparameters, kernels, norms, reference, state, st
 from lrcore.arrays import Array, assign, assignment
 from lrcore.groups import Counts, Now, ParameterGroup, Roster, Values
 from lrcore.hyperparameters import Number
-from lrcore.kernels import any_none
+from lrcore.kernels import GUARD_REFUSES, any_none
 from lrcore.options import Bound, OnNonfinite, Option, StepReport, declares, make, no_attribute, what_nonfinite_does
 from lrcore.state import Allocator, Clocks, Initial, Shape
 from lrcore.stateful import Stateful
@@ -292,7 +292,7 @@ class Optimizer(Stateful):
         RuntimeError
             Another thread is in a step of this optimizer, or :meth:`averaged` is in force. Nothing has changed.
         """
-        if self._lock.locked():
+        if not GUARD_REFUSES:
             self._refuse_if_busy("step")
         with self._guard:
             return self._step(grads, grad_scale, zero_grad)

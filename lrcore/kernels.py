@@ -104,11 +104,12 @@ same_objects: Callable[[Sequence[object], Sequence[object]], bool] = module(sele
 any_none: Callable[[Sequence[object]], bool] = module(selected).any_none
 """Whether None is among them."""
 
-guard: Callable[[Any], Any] = (
-    (lambda lock: lock) if find_spec("lrcore._guard") is None else import_module("lrcore._guard").Guard
-)
-"""Of a lock, one that has the default floating-point environment inside ``with`` too; without compiled code the lock
-itself: the arithmetic is then that of the environment which the caller has set."""
+GUARD_REFUSES = find_spec("lrcore._guard") is not None
+"""Whether a guard raises where its lock is held; else whoever enters it asks first."""
+
+guard: Callable[..., Any] = import_module("lrcore._guard").Guard if GUARD_REFUSES else lambda lock, reason="": lock
+"""Of a lock, and why it may be held, one that has the default floating-point environment inside ``with`` too; without
+compiled code the lock itself: the arithmetic is then that of the environment which the caller has set."""
 
 
 def _power(x: float, y: float) -> float:

@@ -16,6 +16,7 @@ from lrcore.groups import Counts, Now, ParameterGroup, Roster
 from lrcore.state import Clocks
 from lrcore.structure import Parameters, Structure
 
+_BUSY = "{} must not be called while a thread is in a step of the same optimizer, nor in averaged()"
 _NOT_COPIED = ("_allocator", "_lock", "_guard")
 
 
@@ -51,14 +52,12 @@ class Stateful:
         """Stand there, and make what is made from the rest and is not saved."""
         self._cell = [now.counts], [now.roster]
         self._lock = allocate_lock()
-        self._guard = kernels.guard(self._lock)
+        self._guard = kernels.guard(self._lock, _BUSY.format("step"))
 
     def _refuse_if_busy(self, method: str) -> None:
         # Asked first and taken after, so that an interrupt between the two leaves no lock held.
         if self._lock.locked():
-            raise RuntimeError(
-                f"{method} must not be called while a thread is in a step of the same optimizer, nor in averaged()"
-            )
+            raise RuntimeError(_BUSY.format(method))
 
     def _current(self) -> Now:
         """What holds now, the caller's changes to ``param_groups`` taken in."""
