@@ -11,7 +11,7 @@ from itertools import compress, starmap
 from typing import Any, Self
 
 from lrcore import checks, kernels, structure
-from lrcore.arrays import Array, assign, assignment
+from lrcore.arrays import Array, Change, assign, assignment, change
 from lrcore.groups import Counts, Now, ParameterGroup, Roster
 from lrcore.state import Clocks
 from lrcore.structure import Parameters, Structure
@@ -168,14 +168,18 @@ class Stateful:
         """
         self._refuse_if_busy("load_state_dict")
         with self._lock:
-            mine = self._saved()
-            checks.state(saved, mine)
-            for key in ("optimizer", "like"):
-                word = checks.plain(saved[key])
-                if not isinstance(word, str) or word != mine[key]:
-                    raise ValueError(f"state[{key!r}] must be {mine[key]!r}, got {checks.shown(saved[key])}")
-            arrays, values, counts, items = self._now().read(saved, self._ranges_of_numbers())
-            assign(arrays, values, (self._cell[0], 0, counts), *items)
+            change(self._loading(saved))
+
+    def _loading(self, saved: Mapping[str, Any]) -> Change:
+        """What :meth:`load_state_dict` changes."""
+        mine = self._saved()
+        checks.state(saved, mine)
+        for key in ("optimizer", "like"):
+            word = checks.plain(saved[key])
+            if not isinstance(word, str) or word != mine[key]:
+                raise ValueError(f"state[{key!r}] must be {mine[key]!r}, got {checks.shown(saved[key])}")
+        arrays, values, counts, items = self._now().read(saved, self._ranges_of_numbers())
+        return Change(arrays, values, [(self._cell[0], 0, counts), *items])
 
     def _snapshot(self, arrays: Sequence[Array]) -> Callable[[], object]:
         """A function that gives these arrays, and the optimizer, the values that they have now, as one and once.
