@@ -245,6 +245,25 @@ def test_bad_arguments_write_nothing(tmp_path):
         lr.save(tmp_path / "folder.npz", params=params)
 
 
+@every_suffix
+def test_a_disk_that_is_full_leaves_the_old_file(suffix, tmp_path):
+    resource = pytest.importorskip("resource")
+    params = {"w": np.ones(100_000)}
+    path = tmp_path / f"run{suffix}"
+    lr.save(path, params=params)
+    before = path.read_bytes()
+    handler, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            lr.save(path, params={"w": np.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+
 def test_an_optimizer_that_is_in_use_is_not_saved(tmp_path):
     opt = lr.SGD(np.ones(2), lr=0.1, ema=0.5)
     opt.step(np.ones(2))
