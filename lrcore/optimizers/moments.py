@@ -432,17 +432,22 @@ class ACProp(Optimizer):
 
         \theta &\leftarrow (1 - \eta \lambda)\, \theta - \eta\;
         \frac{g}{\sqrt{s / (1 - \beta_2^{t-1})} + \epsilon} \qquad (\eta\, g / (1 + \epsilon) \text{ at } t = 1) \\
-        m &\leftarrow \beta_1 m + (1 - \beta_1)\, g \qquad
-        s \leftarrow \beta_2 s + (1 - \beta_2)\, (g - m)^2 + \epsilon'
+        s &\leftarrow \beta_2 s + (1 - \beta_2)\, (g - m)^2 + \epsilon' \qquad
+        m \leftarrow \beta_1 m + (1 - \beta_1)\, g
 
-    with :math:`\eta` = ``lr``, :math:`\lambda` = ``weight_decay``, :math:`\epsilon'` = ``eps_root``: the s of
-    :class:`AdaBelief`, one step late.
+    with :math:`\eta` = ``lr``, :math:`\lambda` = ``weight_decay``, :math:`\epsilon'` = ``eps_root``.
 
-    =======  =============  ====================================================================================
-    like     formula        defaults
-    =======  =============  ====================================================================================
-    optax    as above       lr required, betas (0.9, 0.999), eps 1e-16, eps_root 1e-16, weight_decay 0
-    =======  =============  ====================================================================================
+    =======  ==================================  ================================================================
+    like     formula                             defaults
+    =======  ==================================  ================================================================
+    optax    as above: optax up to 0.2.8         lr required, betas (0.9, 0.999), eps 1e-16, eps_root 1e-16,
+                                                 weight_decay 0
+    paper    m first, so that s takes in the     lr 1e-3, betas (0.9, 0.999), eps 1e-16, eps_root 1e-16,
+             new one, as in :class:`AdaBelief`   weight_decay 0
+    =======  ==================================  ================================================================
+
+    From m to the new m, :math:`g - m` is multiplied by :math:`\beta_1`. The paper's form is that of the authors' code,
+    not rectified, and of optax's sources after 0.2.8.
 
     Parameters
     ----------
@@ -452,16 +457,16 @@ class ACProp(Optimizer):
         Weight decay is decoupled.
     betas : pair of float in [0, 1), or schedules
 
-    Sources: Zhuang et al. 2021, arXiv 2110.05454, algorithm 2; ``optax/contrib/_acprop.py``, after github.com/
-    juntang-zhuang/ACProp-Optimizer.
+    Sources: Zhuang et al. 2021, arXiv 2110.05454, algorithm 2; ``optax/contrib/_acprop.py``.
     """
 
     defaults: ClassVar = {
         "optax": {"lr": REQUIRED, "betas": (0.9, 0.999), "eps": 1e-16, "eps_root": 1e-16, "weight_decay": 0.0},
+        "paper": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-16, "eps_root": 1e-16, "weight_decay": 0.0},
     }
     rules: ClassVar = {"acprop": {}}
     ranges: ClassVar = {"eps_root": "[0, inf)"}
-    decoupled = ("optax",)
+    decoupled = ("optax", "paper")
 
     def __init__(
         self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
@@ -475,7 +480,8 @@ class ACProp(Optimizer):
 
     def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
         beta1, beta2 = h["betas"]
-        moments = beta1, 1.0 - beta1, beta2, 1.0 - beta2, h["eps_root"]
+        of_new = beta1 * beta1 if self._like == "paper" else 1.0
+        moments = beta1, 1.0 - beta1, beta2, (1.0 - beta2) * of_new, h["eps_root"]
         if t == 1:
             return *moments, lr, 0.0, 1.0 + h["eps"]
         root_correction2 = math.sqrt(1.0 - power(beta2, t - 1))

@@ -68,9 +68,10 @@ def adopt(
 
 def acprop(
     theta: Array, g: Array, m: Array, s: Array, /, keep: float, beta1: float, one_minus_beta1: float,
-    beta2: float, one_minus_beta2: float, eps_in: float, rate: float, root_of_s: float, eps: float,
+    beta2: float, gain: float, eps_in: float, rate: float, root_of_s: float, eps: float,
 ) -> None:  # fmt: skip
-    """Zhuang et al. 2021, algorithm 2: AdaBelief's s divides before it takes in this gradient."""
+    """Zhuang et al. 2021, algorithm 2: AdaBelief's s divides before it takes in this gradient; there, with the new m,
+    g - m is beta1 times what it is here."""
     theta[...] = keep * theta - rate * g / (root_of_s * np.sqrt(s) + eps)
+    s[...] = beta2 * s + gain * ((g - m) * (g - m)) + eps_in
     m[...] = beta1 * m + one_minus_beta1 * g
-    s[...] = beta2 * s + one_minus_beta2 * ((g - m) * (g - m)) + eps_in

@@ -82,13 +82,13 @@ cdef void acprop(floating* theta, const floating* g, floating** state, const flo
                  Py_ssize_t n) noexcept nogil:
     cdef floating* m = state[0]
     cdef floating* s = state[1]
-    cdef floating keep = c[0], beta1 = c[1], one_minus_beta1 = c[2], beta2 = c[3], one_minus_beta2 = c[4]
+    cdef floating keep = c[0], beta1 = c[1], one_minus_beta1 = c[2], beta2 = c[3], gain = c[4]
     cdef floating eps_in = c[5], rate = c[6], root_of_s = c[7], eps = c[8]
     cdef Py_ssize_t i
     for i in range(n):
         theta[i] = keep * theta[i] - rate * g[i] / (root_of_s * root(s[i]) + eps)
+        s[i] = beta2 * s[i] + gain * ((g[i] - m[i]) * (g[i] - m[i])) + eps_in
         m[i] = beta1 * m[i] + one_minus_beta1 * g[i]
-        s[i] = beta2 * s[i] + one_minus_beta2 * ((g[i] - m[i]) * (g[i] - m[i])) + eps_in
 
 
 add_rule("adabelief", adabelief[float], adabelief[double])
