@@ -26,11 +26,12 @@ def rprop(
     theta: Array, g: Array, previous: Array, s: Array, /, keep: float, start: float, eta_minus: float,
     eta_plus: float, low: float, high: float,
 ) -> None:  # fmt: skip
-    """Igel & Huesken 2000, iRprop-; ``start`` is the step size before the first step, later 0."""
-    agree = np.sign(g) * np.sign(previous)
-    factor = np.ones_like(theta)
-    factor[agree > 0] = eta_plus
-    factor[agree < 0] = eta_minus
+    """Igel & Huesken 2000, iRprop-; ``start`` is the step size before the first step, later 0; ``previous`` is the
+    sign of the gradient before, 0 where it had turned."""
+    now = np.sign(g)
+    agree = now * previous
+    turned = np.maximum(-agree, 0)
+    factor = np.maximum(agree, 0) * eta_plus + turned * eta_minus + (1 - np.abs(agree))
     s[...] = np.minimum(np.maximum((s + start) * factor, low), high)
-    previous[...] = np.where(agree < 0, 0, g)
-    theta[...] = keep * theta - s * np.sign(previous)
+    previous[...] = now * (1 - turned)
+    theta[...] = keep * theta - s * previous

@@ -38,12 +38,13 @@ cdef void adan(floating* theta, const floating* g, floating** state, const float
     cdef floating rate_d = c[10], eps_in = c[11], eps = c[12]
     cdef floating delta, w
     cdef Py_ssize_t i
-    for i in range(n_elements):
+    for i in range(n_elements):  # in two loops: a compiler makes no vectors where it must tell so many arrays apart
         delta = differs * (g[i] - previous[i])
         m[i] = beta1 * m[i] + one_minus_beta1 * g[i]
         d[i] = beta2 * d[i] + one_minus_beta2 * delta
         w = g[i] + gamma * delta
         n[i] = beta3 * n[i] + one_minus_beta3 * (w * w)
+    for i in range(n_elements):
         previous[i] = g[i]
         theta[i] = keep * theta[i] - (rate_m * m[i] + rate_d * d[i]) / (root(n[i] + eps_in) + eps)
 

@@ -28,14 +28,16 @@ cdef void rprop(floating* theta, const floating* g, floating** state, const floa
     cdef floating* previous = state[0]
     cdef floating* s = state[1]
     cdef floating keep = c[0], start = c[1], eta_minus = c[2], eta_plus = c[3], low = c[4], high = c[5]
-    cdef floating zero = 0, one = 1, agree, factor
+    cdef floating zero = 0, one = 1, now, agree, turned, factor
     cdef Py_ssize_t i
-    for i in range(n):
-        agree = sign_of(g[i]) * sign_of(previous[i])
-        factor = eta_plus if agree > zero else (eta_minus if agree < zero else one)
+    for i in range(n):  # by products of signs: a compiler makes no vectors of conditions that depend on each other
+        now = sign_of(g[i])
+        agree = now * previous[i]
+        turned = maximum(-agree, zero)
+        factor = maximum(agree, zero) * eta_plus + turned * eta_minus + (one - magnitude(agree))
         s[i] = minimum(maximum((s[i] + start) * factor, low), high)
-        previous[i] = zero if agree < zero else g[i]
-        theta[i] = keep * theta[i] - s[i] * sign_of(previous[i])
+        previous[i] = now * (one - turned)
+        theta[i] = keep * theta[i] - s[i] * previous[i]
 
 
 add_rule("sign", sign[float], sign[double])
