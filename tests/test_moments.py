@@ -140,6 +140,8 @@ FORMULAS = {
         {"betas": BETAS, "eps": 1e-6, "weight_decay": 0.1, "degenerated_to_sgd": False},
         adabelief(BETAS, 1e-6, 1e-6, 0.1, rectify=True, sgd=False),
     ),
+    "AdaBelief-timm-late": ({"betas": (0.8, 0.7)}, adabelief((0.8, 0.7), 1e-16, 1e-16, rectify=True)),  # from t = 10
+    "AdaBelief-timm-never": ({"betas": (0.8, 0.6)}, adabelief((0.8, 0.6), 1e-16, 1e-16, rectify=True)),
     "AdaBelief-timm-plain": ({"rectify": False, "eps": 1e-8}, adabelief((0.9, 0.999), 1e-8, 1e-8)),
     "Yogi-optax": ({}, yogi((0.9, 0.999), 1e-3, 1e-6, 1e-6, True)),
     "Yogi-paper": ({}, yogi((0.9, 0.999), 1e-3, 0.0, 1e-6, False)),
@@ -207,7 +209,8 @@ def test_by_the_papers(case):
         {"betas": BETAS, "eps": 1e-6, "weight_decay": 0.1},
         {"weight_decay": 0.1, "decoupled_weight_decay": False, "eps": 1e-10},
         {"rectify": False, "eps": 1e-8, "weight_decay": 0.1},
-        {"degenerated_to_sgd": False, "weight_decay": 0.1},
+        {"degenerated_to_sgd": False, "weight_decay": 0.1, "betas": (0.8, 0.7)},
+        {"betas": (0.8, 0.7)},
     ],
 )
 def test_adabelief_of_timm(hyper):
@@ -301,14 +304,18 @@ def test_each_of_a_triple_may_follow_a_schedule():
         opt.step(np.ones(2))
 
 
-def test_a_warmup_of_ademamix_needs_betas_that_have_a_logarithm():
-    with pytest.raises(ValueError, match=r"t_alpha_beta3 must come with betas\[0\] and betas\[2\] > 0, got betas \(0"):
-        lr.AdEMAMix(np.ones(2), like="paper", betas=(0.0, 0.9, 0.99), t_alpha_beta3=5.0)
+def test_a_warmup_of_ademamix_without_a_first_momentum():
+    """As the formula of beta3 says where the logarithm of beta1 goes to minus infinity."""
+    w = [np.ones(1), np.ones(1)]
+    opt = lr.AdEMAMix(w[0], lr=0.1, like="paper", betas=(0.0, 0.9, 0.99), t_alpha_beta3=8.0)
+    by_hand = lr.AdEMAMix(w[1], lr=0.1, betas=(0.0, 0.9, lambda k: 0.99 ** (8 / min(k + 1, 8))),
+                          alpha=lambda k: 5.0 * min(k + 1, 8) / 8)  # fmt: skip
+    for k in range(12):
+        for optimizer in (opt, by_hand):
+            optimizer.step(np.array([math.cos(k)]))
+    np.testing.assert_allclose(w[0], w[1], rtol=1e-13)
     with pytest.raises(ValueError, match="t_alpha_beta3 must not be given with like='optax'"):
         lr.AdEMAMix(np.ones(2), lr=0.1, t_alpha_beta3=5.0)
-    opt = lr.AdEMAMix(np.ones(2), lr=0.1, like="paper", betas=(0.0, 0.9, 0.99))
-    with pytest.raises(ValueError, match="t_alpha_beta3 must come with"):
-        opt.param_groups[0]["t_alpha_beta3"] = 5.0
 
 
 @pytest.mark.parametrize("build", BUILDS)

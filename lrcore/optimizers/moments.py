@@ -295,7 +295,7 @@ class AdEMAMix(Optimizer):
         ``eps_root`` with optax alone. Weight decay is decoupled.
     betas : triple of float in [0, 1), or schedules
     t_alpha_beta3 : float >= 0, or schedule
-        Steps of the warmup of alpha and beta3, paper alone; needs beta1 and beta3 > 0.
+        Steps of the warmup of alpha and beta3, paper alone. Where beta1 is 0, beta3 is its power T / t.
 
     Sources: Pagliardini, Ablin & Grangier 2024, arXiv 2409.03137, algorithm 1 and section 3;
     ``optax/contrib/_ademamix.py``; ``pytorch_optimizer/optimizer/ademamix.py``.
@@ -322,18 +322,13 @@ class AdEMAMix(Optimizer):
     def _rule(h: Values) -> str:
         return "ademamix"
 
-    @staticmethod
-    def _check_together(h: Values, like: str) -> None:
-        if h.get("t_alpha_beta3") and 0.0 in h["betas"][::2]:
-            raise ValueError(f"t_alpha_beta3 must come with betas[0] and betas[2] > 0, got betas {h['betas']}")
-
     def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
         beta1, beta2, beta3 = h["betas"]
         alpha, warmup = h["alpha"], h.get("t_alpha_beta3", 0.0)
         if t < warmup:
             alpha *= t / warmup
-            log1, log3 = logarithm(beta1), logarithm(beta3)
-            beta3 = power(beta3, log1 / ((1.0 - t / warmup) * log3 + t / warmup * log1))
+            logarithms = logarithm(beta3) / logarithm(beta1) if beta1 and beta3 else 0.0
+            beta3 = power(beta3, 1.0 / ((1.0 - t / warmup) * logarithms + t / warmup))
         correction2 = 1.0 - power(beta2, t)
         rate = lr * math.sqrt(correction2)
         return (
