@@ -166,8 +166,8 @@ class Yogi(Optimizer):
 
     @staticmethod
     def _initial(h: Values) -> Mapping[str, Initial]:
-        given = h.get("initial_accumulator_value")
-        return {"m": 1e-6, "v": 1e-6} if given is None else {"v": given}
+        value = h.get("initial_accumulator_value")
+        return {"m": 1e-6, "v": 1e-6} if value is None else {"v": value}
 
     def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
         beta1, beta2 = h["betas"]
