@@ -56,7 +56,7 @@ def check(name: str, value: Any, interval: Interval) -> Any:
     if interval == FLAG:
         return checks.flag(name, value)
     if isinstance(interval, tuple):
-        several = {2: "a pair of numbers", 3: "a triple of numbers"}[len(interval)]
+        several = {2: "a pair of numbers", 3: "a triple of numbers"}.get(len(interval), f"{len(interval)} numbers")
         if isinstance(value, np.ndarray):
             value = value.tolist()
         if not isinstance(value, (tuple, list)):
