@@ -19,8 +19,16 @@ from lrcore.base import Optimizer
 from lrcore.buffer import ParameterBuffer
 from lrcore.groups import ParameterGroup
 from lrcore.minimize import History, Iteration, minimize
-from lrcore.optimizers import *  # noqa: F403
 from lrcore.optimizers import __all__ as _optimizers
+from lrcore.optimizers.adam import *  # noqa: F403
+from lrcore.optimizers.adaptive import *  # noqa: F403
+from lrcore.optimizers.averaging import *  # noqa: F403
+from lrcore.optimizers.distance import *  # noqa: F403
+from lrcore.optimizers.factored import *  # noqa: F403
+from lrcore.optimizers.layerwise import *  # noqa: F403
+from lrcore.optimizers.moments import *  # noqa: F403
+from lrcore.optimizers.sgd import *  # noqa: F403
+from lrcore.optimizers.sign import *  # noqa: F403
 from lrcore.options import StepReport
 from lrcore.pool import get_num_threads, set_num_threads, threads
 
