@@ -32,6 +32,8 @@ MakesOptimizer = Optimizer | Callable[[Structure], Optimizer]
 T = TypeVar("T")
 
 _ROUNDING = 32  # units of rounding by which a loss that is constant may wobble
+_HALVINGS = 12  # of the rate with the lowest loss, until one is suggested
+_SURE = 4.0  # standard errors that a fall must be above noise
 _DECADES = 12  # that coarse_lr tries on either side of the start
 _COARSE = 6  # likewise find_weight_decay
 
@@ -40,11 +42,15 @@ _COARSE = 6  # likewise find_weight_decay
 class LrFinding:
     """Losses over rates, and the rates that they suggest. NaN where no rate lowered the loss by more than rounding.
 
-    The suggestions are read off the smoothed losses, without the first tenth of the rates: the first averages
-    are of few values.
+    One is tried, ``suggested``; the others are read off the smoothed losses, without the first tenth of the rates: the
+    first averages are of few values. A range test steps on and on, and each step begins where smaller rates have led:
+    where the loss falls most steeply in it may be a rate that diverges from the start.
 
     Attributes
     ----------
+    suggested : float
+        The largest of ``minimum``, its half, its quarter, … whose ``trial`` steps from the start lower the loss, by
+        more than its noise. NaN if none does, or none was tried.
     lr, loss, smoothed : float64 arrays
         Each rate tried, the loss after the step at it, and its moving average, up to the last finite loss.
     steepest : float
@@ -64,6 +70,7 @@ class LrFinding:
     valley: float
     minimum: float
     diverged: bool
+    suggested: float = math.nan
 
     @property
     def minimum_tenth(self) -> float:
@@ -72,8 +79,9 @@ class LrFinding:
 
     def __repr__(self) -> str:
         return (
-            f"LrFinding(steepest={self.steepest:.3g}, valley={self.valley:.3g}, minimum_tenth={self.minimum_tenth:.3g}"
-            f"; {len(self.lr)} rates from {self.lr[0]:.3g} to {self.lr[-1]:.3g}{', diverged' * self.diverged})"
+            f"LrFinding(suggested={self.suggested:.3g}, steepest={self.steepest:.3g}, valley={self.valley:.3g}, "
+            f"minimum_tenth={self.minimum_tenth:.3g}; {len(self.lr)} rates from {self.lr[0]:.3g} to "
+            f"{self.lr[-1]:.3g}{', diverged' * self.diverged})"
         )
 
 
@@ -87,6 +95,7 @@ def find_lr(
     *,
     beta: float = 0.9,
     stop_diverged: bool = True,
+    trial: int = 20,
 ) -> LrFinding:
     r"""Try rates from ``low`` to ``high``, one step at each: the range test of Smith 2017.
 
@@ -100,7 +109,8 @@ def find_lr(
     Parameters
     ----------
     fun : callable, ``fun(params) -> (loss, grads)``
-        As for :func:`lrcore.minimize`; each call may be for another batch. Called at most ``steps + 1`` times.
+        As for :func:`lrcore.minimize`; each call may be for another batch. Called at most ``steps + 1`` times, then at
+        most ``trial`` times for its noise and ``trial + 1`` times for each rate that is tried for ``suggested``.
     params : array, sequence, mapping or ParameterBuffer
         Not changed.
     optimizer : Optimizer, or callable ``params -> Optimizer``
@@ -113,6 +123,8 @@ def find_lr(
         Of the moving average, see :class:`lrcore.MovingAverage`. 0: none.
     stop_diverged : bool
         False: try every rate, as long as the loss is finite.
+    trial : int >= 0
+        Steps from the start at each rate that is tried for ``suggested``. 0: none is.
 
     Returns
     -------
@@ -139,6 +151,7 @@ def find_lr(
     steps = checks.whole("steps", steps, 2)
     average = MovingAverage(beta)
     stop_diverged = checks.flag("stop_diverged", stop_diverged)
+    trial = checks.whole("trial", trial, 0)
     opt, arrays = bind(optimizer, params)
     rates: list[float] = []
     losses: list[float] = []
@@ -168,8 +181,26 @@ def find_lr(
     smoothed = np.array([average.update(loss) for loss in losses])
     found = np.array(losses)
     with np.errstate(all="ignore"):
-        suggested = _suggest(np.array(rates), smoothed, steps // 10, _resolution(found, arrays))
-    return LrFinding(np.array(rates), found, smoothed, *suggested, diverged)
+        steepest, valley, minimum = _suggest(np.array(rates), smoothed, steps // 10, _resolution(found, arrays))
+    suggested = math.nan if math.isnan(minimum) or trial == 0 else _tried(fun, params, opt, arrays, minimum, trial)
+    return LrFinding(np.array(rates), found, smoothed, steepest, valley, minimum, diverged, suggested)
+
+
+def _tried(
+    fun: Function, params: Structure, opt: Optimizer, arrays: Sequence[Array], highest: float, steps: int
+) -> float:
+    """The largest of a rate, its half, its quarter … whose steps lower the loss by more than its noise; NaN if none."""
+    before: list[float] = []
+    while len(before) < steps and (len(before) != 2 or before[0] != before[1]):  # if they are equal, there is no noise
+        before.append(evaluate(fun, params)[0])
+    with np.errstate(all="ignore"):
+        noise = float(np.std(before)) * math.sqrt(1 / len(before) + 1 / (steps - steps // 2))
+        must = float(np.mean(before)) - _SURE * noise
+    for k in range(_HALVINGS + 1):
+        rate = highest / 2**k
+        if _and_put_back(partial(_try_rate, fun, params, opt, rate, steps), arrays, opt).after < must:
+            return rate
+    return math.nan
 
 
 def _resolution(losses: NDArray[np.float64], arrays: Sequence[Array]) -> float:

@@ -81,7 +81,7 @@ def losses_in_turn(losses):
     ],
 )
 def test_divergence(losses, taken, diverged):
-    found = lr.find_lr(losses_in_turn(losses), np.ones(1), lr.SGD, low=1e-9, high=1.0, steps=10, beta=0)
+    found = lr.find_lr(losses_in_turn(losses), np.ones(1), lr.SGD, low=1e-9, high=1.0, steps=10, beta=0, trial=0)
     assert found.diverged is diverged
     np.testing.assert_array_equal(found.loss, losses[1 : taken + 1])
     np.testing.assert_allclose(found.lr, [10.0 ** (k - 9) for k in range(taken)])
@@ -92,11 +92,55 @@ def test_suggestions_worked_by_hand():
     # -1, -1.5, -3, -4, -2.5, -1, -1: steepest at 13. The longest fall is these seven; a third of 7, and half of
     # that, after the one before its first is the third of them: 17.
     losses = [99, 21, 20.5, 20, 19, 17, 13, 9, 8, 7, 7.5, 8.5, *[9.5] * 9]
-    found = lr.find_lr(losses_in_turn(losses), np.ones(1), lr.SGD, low=1e-10, high=1e9, steps=20, beta=0)
+    found = lr.find_lr(losses_in_turn(losses), np.ones(1), lr.SGD, low=1e-10, high=1e9, steps=20, beta=0, trial=0)
     np.testing.assert_allclose(found.steepest, 1e-5)
     np.testing.assert_allclose(found.valley, 1e-6)
     np.testing.assert_allclose(found.minimum, 1e-2)
     np.testing.assert_allclose(found.minimum_tenth, 1e-3)
+
+
+def long_valley(w):
+    return 0.5 * (w[0] ** 2 + 20 * w[1] ** 2), np.array([w[0], 20 * w[1]])
+
+
+@pytest.mark.parametrize("start", [(3.0, 2.0), (-1.0, 0.01), (0.1, -5.0)])
+@pytest.mark.parametrize("trial", [10, 20, 50])
+def test_what_is_suggested_falls_from_the_start(start, trial):
+    """In the valley (x² + 20 y²) / 2 rates from 0.1 on diverge; the range test alone may end beyond that."""
+    found = lr.find_lr(long_valley, np.array(start), lr.SGD, trial=trial)
+    assert 0.02 < found.suggested < 0.1
+    assert np.log2(found.minimum / found.suggested) % 1 == 0
+    params = np.array(start)
+    history = lr.minimize(long_valley, params, lr.SGD(params, lr=found.suggested), 300)
+    assert history.ended == "completed"
+    assert history.loss[-1] < 1e-3 * history.loss[0]
+
+
+def test_what_is_suggested_is_the_largest_of_the_halves_that_falls():
+    found = lr.find_lr(bowl, np.array([3.0, -2.0]), lr.SGD)
+    rates = [found.minimum / 2**k for k in range(10)]
+    falls = []
+    for rate in rates:
+        params = np.array([3.0, -2.0])
+        losses = lr.minimize(bowl, params, lr.SGD(params, lr=rate), 20, stop_diverged=False).loss
+        falls.append(losses[11:].mean() < losses[0])
+    assert not falls[0]  # the search has ended beyond what falls
+    assert found.suggested == rates[falls.index(True)]
+
+
+def test_noise_is_no_fall():
+    suggested = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        noise = lambda w: (rng.standard_normal(), rng.standard_normal(2))  # noqa: B023, E731
+        suggested += not math.isnan(lr.find_lr(noise, np.zeros(2), lr.SGD, steps=30).suggested)
+    assert suggested <= 3
+
+
+def test_a_loss_without_noise_is_asked_for_it_twice():
+    calls = []
+    lr.find_lr(lambda w: (calls.append(1), bowl(w))[1], np.array([3.0, -2.0]), lr.SGD, steps=10, trial=7)
+    assert (len(calls) - 11 - 2) % 8 == 0
 
 
 def test_too_few_rates_for_a_suggestion():
@@ -415,7 +459,8 @@ def test_losses_of_single_rows_do_not_end_the_search(kind):
 
 
 def nothing_suggested(found):
-    return all(map(math.isnan, (found.steepest, found.valley, found.minimum, found.minimum_tenth)))
+    rates = (found.suggested, found.steepest, found.valley, found.minimum, found.minimum_tenth)
+    return all(map(math.isnan, rates))
 
 
 @given(st.floats(-1e300, 1e300), st.sampled_from([0.0, 0.5, 0.9, 0.98]))
