@@ -75,7 +75,9 @@ def __getattr__(name: str) -> Any:
 
             loaded = import_module(f"lrcore.{module}")
             return loaded if name == module else getattr(loaded, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    folded = name.replace("_", "").lower()
+    meant = next((f"; did you mean {known}?" for known in __all__ if known.replace("_", "").lower() == folded), "")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{meant}")
 
 
 def __dir__() -> list[str]:
