@@ -21,9 +21,11 @@ RANGES = {
     "rho": "[0, 1]",
     "betas": "[0, 1)",
     "eps": "[0, inf)",
+    "eps_root": "[0, inf)",
     "weight_decay": "[0, inf)",
     "decay": "[0, inf)",
     "initial_accumulator_value": "[0, inf)",
+    "initial_scale": "[0, inf)",
     "maximize": FLAG,
     "ema": "[0, 1)",
     "clip_norm": "(0, inf)",
@@ -32,6 +34,10 @@ RANGES = {
     "grad_scale": "[1e-300, 1e300]",
 }
 """Of the hyperparameters that several optimizers have; a class has those of its own, and may differ, in ``ranges``."""
+
+PAIRS = ("betas", "nus")
+AT_FIRST = ("initial_accumulator_value", "initial_scale")
+"""What state begins with: of no use once an optimizer is made."""
 
 
 def number(name: str, value: Any, label: str = "") -> float:
@@ -43,17 +49,15 @@ def check(name: str, value: Any, interval: str) -> Any:
     """A hyperparameter as it is kept: floats for numbers, schedules as they are; raises if it is out of range."""
     if interval == FLAG:
         return checks.flag(name, value)
-    if name == "betas":
+    if name in PAIRS:
         if isinstance(value, np.ndarray):
             value = value.tolist()
         if not isinstance(value, (tuple, list)):
-            raise TypeError(f"betas must be a pair of numbers, got {checks.shown(value)}")
+            raise TypeError(f"{name} must be a pair of numbers, got {checks.shown(value)}")
         if len(value) != 2:
-            raise ValueError(f"betas must be a pair of numbers, got {len(value)} of them")
-        return tuple(
-            beta if callable(beta) else checks.number(f"betas[{k}]", beta, interval) for k, beta in enumerate(value)
-        )
-    if callable(value) and name != "initial_accumulator_value":
+            raise ValueError(f"{name} must be a pair of numbers, got {len(value)} of them")
+        return tuple(x if callable(x) else checks.number(f"{name}[{k}]", x, interval) for k, x in enumerate(value))
+    if callable(value) and name not in AT_FIRST:
         return value
     return checks.number(name, value, interval)
 
