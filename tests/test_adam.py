@@ -20,8 +20,10 @@ from typing import Any
 import conventions
 import numpy as np
 import pytest
+from conftest import BUILDS
 
 import lrcore as lr
+from lrcore import kernels
 
 STEPS = 130
 RATES = (0.05, 0.013)
@@ -413,6 +415,16 @@ def test_radams_threshold_may_be_a_schedule() -> None:
     steps = np.diff([0.0, *moved])
     np.testing.assert_allclose(steps[:6], 0.5e-3, rtol=1e-13)
     assert (steps[6:] > 0.01).all()
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_radam_has_no_use_for_v_where_it_overflows_at_first(build: str) -> None:
+    w = np.zeros(9, np.float32)
+    with kernels.using(build):
+        opt = lr.RAdam(w, lr=0.5)
+    for k in range(3):
+        opt.step(np.full(9, -1e25, np.float32))
+        np.testing.assert_allclose(w, (k + 1) * 0.5e25, rtol=1e-6)
 
 
 def test_laprop_keeps_what_was_gathered_at_an_old_rate() -> None:

@@ -14,7 +14,8 @@ def nadam(
     """Dozat 2016, algorithm 2: Adam with Nesterov's momentum. Where ``adaptive`` is 0, v has no part in the step."""
     m[...] = beta1 * m + one_minus_beta1 * g
     v[...] = beta2 * v + one_minus_beta2 * (g * g)
-    theta[...] = keep * theta - (rate_g * g + rate_m * m) / (adaptive * np.sqrt(v + eps_in) + eps)
+    size = adaptive * np.sqrt(v + eps_in) if adaptive else 0.0
+    theta[...] = keep * theta - (rate_g * g + rate_m * m) / (size + eps)
 
 
 def qhadam(
