@@ -247,6 +247,7 @@ CASES: list[tuple[str, Formula, dict[str, Any]]] = [
     ("RMSprop", rmsprop, {**OPTAX, "eps_in_sqrt": False, "eps": 1e-6}),
     ("RMSprop", rmsprop, {**OPTAX, "bias_correction": True, "initial_scale": 0.5, "centered": True, "eps": 1e-6}),
     ("RMSprop", rmsprop, {**OPTAX, "bias_correction": True, "momentum": 0.8, "nesterov": True, "eps": 1e-6}),
+    ("RMSprop", partial(rmsprop, initial_scale=1.0), {"like": "timm", "momentum": 0.8, "centered": True, "eps": 1e-6}),
 ]
 
 
@@ -314,6 +315,10 @@ def stepped(torch: Any, cls: Callable[..., Any], **hyper: Any) -> np.ndarray:
 
 
 TIMM: list[tuple[str, dict[str, Any]]] = [
+    ("RMSprop", {}),
+    ("RMSprop", {"momentum": 0.9, "weight_decay": 0.1, "eps": 1e-6}),
+    ("RMSprop", {"momentum": 0.9, "centered": True, "lr_in_momentum": False, "decoupled_decay": True,
+                 "weight_decay": 0.1, "eps": 1e-6}),
     ("NAdamW", {}),
     ("NAdamW", {**BETAS, "weight_decay": 0.1}),
     ("LaProp", {}),
@@ -321,14 +326,19 @@ TIMM: list[tuple[str, dict[str, Any]]] = [
     ("SGDW", {"weight_decay": 0.1}),
     ("SGDW", {"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}),
     ("SGDW", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
-]
+]  # fmt: skip
+
+
+def timms(timm: Callable[[str], Any], name: str) -> Any:
+    return timm("rmsprop_tf").RMSpropTF if name == "RMSprop" else getattr(timm(name.lower()), name)
 
 
 @pytest.mark.parametrize(("name", "hyper"), TIMM)
 def test_timm(timm: Callable[[str], Any], name: str, hyper: dict[str, Any]) -> None:
     with in_float64() as torch:
-        expected = stepped(torch, getattr(timm(name.lower()), name), **hyper)
-    np.testing.assert_allclose(ours(name, {"like": "timm", **hyper}), expected, rtol=1e-9, atol=1e-13)
+        expected = stepped(torch, timms(timm, name), **hyper)
+    mine = {"decoupled_weight_decay" if key == "decoupled_decay" else key: value for key, value in hyper.items()}
+    np.testing.assert_allclose(ours(name, {"like": "timm", **mine}), expected, rtol=1e-9, atol=1e-13)
 
 
 def test_timms_corrected_weight_decay_is_a_schedule(timm: Callable[[str], Any]) -> None:
@@ -348,12 +358,15 @@ def test_timms_radam_which_computes_in_float32(timm: Callable[[str], Any], hyper
     np.testing.assert_allclose(ours("RAdam", {"like": "timm", **hyper}), expected, rtol=1e-9, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", ["NAdamW", "LaProp", "SGDW"])
+@pytest.mark.parametrize("name", ["NAdamW", "LaProp", "SGDW", "RMSprop"])
 def test_the_defaults_of_timm(timm: Callable[[str], Any], name: str) -> None:
     torch: Any = pytest.importorskip("torch")
-    theirs = getattr(timm(name.lower()), name)([torch.zeros(1)]).defaults
+    theirs = timms(timm, name)([torch.zeros(1)]).defaults
     mine = getattr(lr, name).defaults["timm"]
-    assert {key: theirs[key] for key in mine} == mine
+    other = {"decoupled_weight_decay": "decoupled_decay"}
+    assert {key: theirs[other.get(key, key)] for key in mine if key != "initial_scale"} == {
+        key: value for key, value in mine.items() if key != "initial_scale"
+    }
 
 
 QUASI: list[tuple[str, dict[str, Any], dict[str, Any]]] = [

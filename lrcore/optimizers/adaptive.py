@@ -165,6 +165,8 @@ class RMSprop(Optimizer):
              neither centered nor momentum
     optax    as keras; with ``eps_in_sqrt=False``           lr required, alpha 0.9, eps 1e-8, momentum 0,
              sqrt(v) + eps                                  v 0
+    timm     as keras; with ``lr_in_momentum=False``        lr 1e-2, alpha 0.9, eps 1e-10, momentum 0,
+             b as torch                                     v 1, weight_decay 0
     =======  =============================================  ================================================
 
     Where rounding makes v - m² negative, zero is taken for it, before eps is added; the libraries give NaN where
@@ -176,13 +178,17 @@ class RMSprop(Optimizer):
         See :class:`Optimizer`, also for what is raised.
     lr, eps, weight_decay : float >= 0, or schedule
         Weight decay is an L2 penalty; decoupled with keras.
+    decoupled_weight_decay : bool
+        timm alone, which calls it ``decoupled_decay``: decay as in :class:`AdamW`.
     alpha : float in [0, 1], or schedule
         Smoothing constant; ``rho`` in Keras, ``decay`` in optax.
     momentum : float >= 0, or schedule
         0 keeps no velocity.
     centered : bool
     initial_scale : float >= 0
-        optax alone: what v begins with.
+        optax, and timm, which has no name for it: what v begins with.
+    lr_in_momentum : bool
+        timm alone: whether what was gathered at an old rate keeps it.
     eps_in_sqrt : bool
         optax alone: whether eps is under the root, or beside it.
     nesterov : bool
@@ -193,7 +199,7 @@ class RMSprop(Optimizer):
         Inverse-time decay of the rate, keras2 alone.
 
     Sources: Tieleman & Hinton 2012, lecture 6.5; Graves 2013, eq. 38-41; ``torch/optim/rmsprop.py``;
-    ``keras/src/optimizers/rmsprop.py``; ``scale_by_rms`` in ``optax/_src/transform.py``.
+    ``keras/src/optimizers/rmsprop.py``; ``scale_by_rms`` in ``optax/_src/transform.py``; ``timm/optim/rmsprop_tf.py``.
     """
 
     defaults: ClassVar = {
@@ -202,6 +208,8 @@ class RMSprop(Optimizer):
         "keras2": {"lr": 1e-3, "alpha": 0.9, "eps": 1e-8, "decay": 0.0},
         "optax": {"lr": REQUIRED, "alpha": 0.9, "eps": 1e-8, "initial_scale": 0.0, "eps_in_sqrt": True,
                   "centered": False, "momentum": 0.0, "nesterov": False, "bias_correction": False},
+        "timm": {"lr": 1e-2, "alpha": 0.9, "eps": 1e-10, "weight_decay": 0.0, "momentum": 0.0, "centered": False,
+                 "initial_scale": 1.0, "decoupled_weight_decay": False, "lr_in_momentum": True},
     }  # fmt: skip
     rules: ClassVar = {
         "rmsprop": {},
@@ -214,7 +222,8 @@ class RMSprop(Optimizer):
         self, params: Params, lr: Number | None = None, alpha: Number | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, momentum: Number | None = None, centered: bool | None = None,
         *, decay: Number | None = None, initial_scale: float | None = None, eps_in_sqrt: bool | None = None,
-        nesterov: bool | None = None, bias_correction: bool | None = None, **options: Unpack[Options],
+        nesterov: bool | None = None, bias_correction: bool | None = None,
+        decoupled_weight_decay: bool | None = None, lr_in_momentum: bool | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
         super().__init__(params, given(locals()), **options)
 
@@ -235,14 +244,14 @@ class RMSprop(Optimizer):
             if correction <= 0.0:
                 raise ValueError(f"alpha must be < 1 with bias_correction, got {alpha}")
         root = math.sqrt(correction)
-        inside = self._like in ("keras", "optax")
+        inside = self._like in ("keras", "optax", "timm")
         eps_in, eps = eps_pair(h["eps"], inside and h.get("eps_in_sqrt", True))
         ends = eps_in * correction, eps * root
         center = (1.0 / correction,) if "_centered" in rule else ()
         if not rule.endswith("_momentum"):
             return alpha, 1.0 - alpha, *center, lr * root, *ends
         mu = h["momentum"]
-        gain, rate = (lr * root, 1.0) if inside else (root, lr)
+        gain, rate = (lr * root, 1.0) if inside and h.get("lr_in_momentum", True) else (root, lr)
         rates = (rate, rate * mu) if h.get("nesterov") else (0.0, rate)
         return alpha, 1.0 - alpha, *center, *ends, mu, gain, *rates
 
