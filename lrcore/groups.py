@@ -26,7 +26,7 @@ class Kind(Protocol):
 
     decoupled: tuple[str, ...]
 
-    def range_of(self, name: str) -> str: ...
+    def range_of(self, name: str) -> hyperparameters.Interval: ...
     def _rule(self, h: Values, /) -> str: ...
     def _check_together(self, h: Values, like: str, /) -> None: ...
 
@@ -113,7 +113,7 @@ class ParameterGroup(MutableMapping[str, Any]):
             raise KeyError(
                 f"no hyperparameter {checks.shown(name)}; this optimizer has {', '.join(self.cell[0].values)}"
             )
-        if name in hyperparameters.AT_FIRST:
+        if name in hyperparameters.FIXED:
             raise ValueError(f"{name} must be given when the optimizer is made, where it is used")
         self.cell[0] = self.with_changes({name: self.checked(name, value)})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,12 @@ from lrcore import checks
 Schedule = Callable[[int], float]
 Number = float | Schedule
 
+Interval = str | tuple[str, ...]
+"""The valid range of a number; or of each of several that come as a tuple, as betas do."""
+
 FLAG = "True or False"
+FIXED = ("initial_accumulator_value", "initial_scale")
+"""Those that decide what state begins with: given when the optimizer is made, and no schedules."""
 
 RANGES = {
     "lr": "[0, inf)",
@@ -35,29 +40,37 @@ RANGES = {
 }
 """Of the hyperparameters that several optimizers have; a class has those of its own, and may differ, in ``ranges``."""
 
-PAIRS = ("betas", "nus")
-AT_FIRST = ("initial_accumulator_value", "initial_scale")
-"""What state begins with: of no use once an optimizer is made."""
-
 
 def number(name: str, value: Any, label: str = "") -> float:
     """``value`` as a float if it lies in the range of hyperparameter ``name``; raises if not."""
     return checks.number(label or name, value, RANGES[name])
 
 
-def check(name: str, value: Any, interval: str) -> Any:
+def range_of(name: str, own: Mapping[str, Interval], defaults: Iterable[Mapping[str, Any]]) -> Interval:
+    """The valid range of a hyperparameter with these defaults, a mapping for each library; its own comes first."""
+    default = next((known[name] for known in defaults if known.get(name) is not None), None)
+    if isinstance(default, bool):
+        return FLAG
+    interval = own.get(name) or RANGES[name]
+    return (interval,) * len(default) if isinstance(default, tuple) and isinstance(interval, str) else interval
+
+
+def check(name: str, value: Any, interval: Interval) -> Any:
     """A hyperparameter as it is kept: floats for numbers, schedules as they are; raises if it is out of range."""
     if interval == FLAG:
         return checks.flag(name, value)
-    if name in PAIRS:
+    if isinstance(interval, tuple):
+        several = {2: "a pair of numbers", 3: "a triple of numbers"}[len(interval)]
         if isinstance(value, np.ndarray):
             value = value.tolist()
         if not isinstance(value, (tuple, list)):
-            raise TypeError(f"{name} must be a pair of numbers, got {checks.shown(value)}")
-        if len(value) != 2:
-            raise ValueError(f"{name} must be a pair of numbers, got {len(value)} of them")
-        return tuple(x if callable(x) else checks.number(f"{name}[{k}]", x, interval) for k, x in enumerate(value))
-    if callable(value) and name not in AT_FIRST:
+            raise TypeError(f"{name} must be {several}, got {checks.shown(value)}")
+        if len(value) != len(interval):
+            raise ValueError(f"{name} must be {several}, got {len(value)} of them")
+        return tuple(
+            one if callable(one) else checks.number(f"{name}[{k}]", one, interval[k]) for k, one in enumerate(value)
+        )
+    if callable(value) and name not in FIXED:
         return value
     return checks.number(name, value, interval)
 
@@ -67,14 +80,12 @@ def is_scheduled(value: Any) -> bool:
     return callable(value) or (isinstance(value, tuple) and any(map(callable, value)))
 
 
-def at(name: str, value: Any, step: int, interval: str = "") -> Any:
+def at(name: str, value: Any, step: int, interval: Interval = "") -> Any:
     """The value of a hyperparameter at a step, counted from 0; checked where a schedule gives it."""
     interval = interval or RANGES[name]
-    if callable(value):
-        return checks.number(f"{name} at step {step}", value(step), interval)
-    if isinstance(value, tuple):
+    if isinstance(interval, tuple):
         return tuple(
-            checks.number(f"{name}[{k}] at step {step}", beta(step), interval) if callable(beta) else beta
-            for k, beta in enumerate(value)
+            checks.number(f"{name}[{k}] at step {step}", one(step), interval[k]) if callable(one) else one
+            for k, one in enumerate(value)
         )
-    return value
+    return checks.number(f"{name} at step {step}", value(step), interval) if callable(value) else value
