@@ -98,7 +98,7 @@ class Optimizer(Stateful):
     decoupled: ClassVar[tuple[str, ...]] = ("keras",)
     """The libraries in which this optimizer's weight decay bypasses the gradient."""
 
-    ranges: ClassVar[Mapping[str, hyperparameters.Interval]] = {}
+    ranges: ClassVar[Mapping[str, str]] = {}
     """Valid ranges of hyperparameters where :data:`lrcore.hyperparameters.RANGES` has none, or another."""
 
     numbers: ClassVar[Mapping[str, str]] = {}
