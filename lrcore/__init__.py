@@ -27,6 +27,7 @@ from lrcore.optimizers.distance import *  # noqa: F403
 from lrcore.optimizers.factored import *  # noqa: F403
 from lrcore.optimizers.layerwise import *  # noqa: F403
 from lrcore.optimizers.moments import *  # noqa: F403
+from lrcore.optimizers.nesterov import *  # noqa: F403
 from lrcore.optimizers.sgd import *  # noqa: F403
 from lrcore.optimizers.sign import *  # noqa: F403
 from lrcore.options import StepReport
@@ -90,7 +91,9 @@ def __getattr__(name: str) -> Any:
 
             loaded = import_module(f"lrcore.{module}")
             return loaded if name == module else getattr(loaded, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    folded = name.replace("_", "").lower()
+    meant = next((f"; did you mean {known}?" for known in __all__ if known.replace("_", "").lower() == folded), "")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{meant}")
 
 
 def __dir__() -> list[str]:

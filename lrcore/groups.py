@@ -119,7 +119,7 @@ class ParameterGroup(MutableMapping[str, Any]):
             raise KeyError(
                 f"no hyperparameter {checks.shown(name)}; this optimizer has {', '.join(self.cell[0].values)}"
             )
-        if name == "initial_accumulator_value":
+        if name in hyperparameters.FIXED:
             raise ValueError(f"{name} must be given when the optimizer is made, where it is used")
         self.cell[0] = self.with_changes({name: self.checked(name, value)})
 

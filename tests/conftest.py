@@ -19,8 +19,16 @@ from lrcore import base, kernels
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "SGD": [{"momentum": 0.8, "dampening": 0.3}],
     "Adagrad": [{"initial_accumulator_value": 0.5}],
-    "RMSprop": [{"momentum": 0.7}, {"centered": True, "momentum": 0.7}],
-    "Adam": [{"decoupled_weight_decay": True, "weight_decay": 0.1}],
+    "RMSprop": [
+        {"momentum": 0.7},
+        {"centered": True, "momentum": 0.7},
+        {"centered": True, "momentum": 0.7, "nesterov": True, "bias_correction": True, "initial_scale": 0.5},
+    ],
+    "Adam": [
+        {"decoupled_weight_decay": True, "weight_decay": 0.1},
+        {"eps_root": 0.01, "amsgrad": True},
+    ],
+    "RAdam": [{"threshold": 4.0, "betas": (0.9, 0.99)}],
 }
 
 

@@ -209,8 +209,9 @@ def users() -> dict[str, tuple[str, Mapping[str, Any]]]:
     """
     found: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for name, cls in base.registered().items():
+        of_default = next(iter(cls.defaults.values()))
         for rule, hyper in cls.rules.items():
-            if rule not in found or "torch" in cls.defaults:
+            if hyper.keys() <= of_default.keys() and (rule not in found or "torch" in cls.defaults):
                 found[rule] = name, hyper
     return found
 

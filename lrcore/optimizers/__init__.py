@@ -25,7 +25,7 @@ A hyperparameter that a library does not have under that name raises. Any that i
 from __future__ import annotations
 
 from lrcore.base import register
-from lrcore.optimizers import adam, adaptive, averaging, distance, factored, layerwise, moments, sgd, sign
+from lrcore.optimizers import adam, adaptive, averaging, distance, factored, layerwise, moments, nesterov, sgd, sign
 from lrcore.optimizers.adam import *  # noqa: F403
 from lrcore.optimizers.adaptive import *  # noqa: F403
 from lrcore.optimizers.averaging import *  # noqa: F403
@@ -33,6 +33,7 @@ from lrcore.optimizers.distance import *  # noqa: F403
 from lrcore.optimizers.factored import *  # noqa: F403
 from lrcore.optimizers.layerwise import *  # noqa: F403
 from lrcore.optimizers.moments import *  # noqa: F403
+from lrcore.optimizers.nesterov import *  # noqa: F403
 from lrcore.optimizers.sgd import *  # noqa: F403
 from lrcore.optimizers.sign import *  # noqa: F403
 
@@ -40,6 +41,7 @@ __all__ = []
 __all__ += sgd.__all__
 __all__ += adaptive.__all__
 __all__ += adam.__all__
+__all__ += nesterov.__all__
 __all__ += sign.__all__
 __all__ += moments.__all__
 __all__ += averaging.__all__

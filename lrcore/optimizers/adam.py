@@ -10,11 +10,11 @@ from lrcore.base import Optimizer
 from lrcore.groups import Values
 from lrcore.hyperparameters import Number
 from lrcore.kernels import power
-from lrcore.optimizers.conventions import KERAS, REQUIRED, Betas, eps_pair, given
+from lrcore.optimizers.conventions import KERAS, REQUIRED, Betas, corrected, eps_pair, given, shares, uses
 from lrcore.options import Options
 from lrcore.structure import Params
 
-__all__ = ["Adam", "AdamW", "Adamax", "NAdam"]
+__all__ = ["Adam", "AdamW", "Adamax", "AdamaxW", "RAdam"]
 
 
 class Adam(Optimizer):
@@ -34,8 +34,9 @@ class Adam(Optimizer):
     torch    eps-hat = eps sqrt(1 - beta2^t), as above   lr 1e-3, betas (0.9, 0.999), eps 1e-8, weight_decay 0
     keras    eps-hat = eps: at first, a larger eps       lr 1e-3, betas (0.9, 0.999), eps 1e-7, weight_decay 0
     keras2   as keras, lr / (1 + decay (t - 1))          lr 1e-3, betas (0.9, 0.999), eps 1e-8, decay 0
-    optax    as torch; AMSGrad compares                  lr required, betas (0.9, 0.999), eps 1e-8
-             v / (1 - beta2^t)
+    optax    as torch, sqrt(v / (1 - beta2^t) +          lr required, betas (0.9, 0.999), eps 1e-8, eps_root 0
+             eps_root); AMSGrad compares v / (1 -
+             beta2^t), and has eps_root beside that
     =======  ==========================================  ======================================================
 
     keras2: from Keras 2.1.3 to 2.3.1, eps is 1e-7; earlier ones have no AMSGrad.
@@ -52,6 +53,12 @@ class Adam(Optimizer):
         torch alone: decay as in :class:`AdamW`.
     decay : float >= 0, or schedule
         Inverse-time decay of the rate, keras2 alone.
+    eps_root : float >= 0, or schedule
+        optax alone, added to v under its root.
+    nesterov : bool
+        optax alone: the momentum of :class:`NAdam` there. Not together with ``amsgrad``.
+    bias_correction_mu, bias_correction_nu : bool
+        optax's AMSGrad alone: False leaves m, or v, as it is.
 
     Sources: Kingma & Ba 2015, algorithm 1 and the end of section 2; Reddi, Kale & Kumar 2018, algorithm 2;
     ``torch/optim/adam.py``; ``keras/src/optimizers/adam.py``; ``optax/_src/transform.py``.
@@ -62,22 +69,37 @@ class Adam(Optimizer):
                   "decoupled_weight_decay": False},
         "keras": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-7, "weight_decay": 0.0, "amsgrad": False},
         "keras2": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False, "decay": 0.0},
-        "optax": {"lr": REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False},
+        "optax": {"lr": REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8, "eps_root": 0.0, "nesterov": False,
+                  "amsgrad": False, "bias_correction_mu": True, "bias_correction_nu": True},
     }  # fmt: skip
-    rules: ClassVar = {"adam": {}, "amsgrad": {"amsgrad": True}}
+    rules: ClassVar = {"adam": {}, "amsgrad": {"amsgrad": True}, "nadam": {"nesterov": True}}
 
     def __init__(
         self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
         weight_decay: Number | None = None, amsgrad: bool | None = None,
-        *, decoupled_weight_decay: bool | None = None, decay: Number | None = None, **options: Unpack[Options],
+        *, decoupled_weight_decay: bool | None = None, decay: Number | None = None, eps_root: Number | None = None,
+        nesterov: bool | None = None, bias_correction_mu: bool | None = None, bias_correction_nu: bool | None = None,
+        **options: Unpack[Options],
     ) -> None:  # fmt: skip
         super().__init__(params, given(locals()), **options)
 
     @staticmethod
     def _rule(h: Values) -> str:
-        return "amsgrad" if h.get("amsgrad") else "adam"
+        if h.get("amsgrad"):
+            return "amsgrad"
+        return "nadam" if h.get("nesterov") or uses(h, "eps_root") else "adam"
+
+    @staticmethod
+    def _check_together(h: Values, like: str) -> None:
+        if h.get("amsgrad") and h.get("nesterov"):
+            raise ValueError("nesterov must be False with amsgrad, got True")
+        for name in ("bias_correction_mu", "bias_correction_nu"):
+            if not h.get("amsgrad") and not h.get(name, True):
+                raise ValueError(f"{name} must be True without amsgrad, got False")
 
     def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
+        if rule == "nadam":
+            return corrected(h, lr, t, *shares(h["betas"][0], t, h["nesterov"]))
         beta1, beta2 = h["betas"]
         correction1 = 1.0 - power(beta1, t)
         correction2 = 1.0 - power(beta2, t)
@@ -87,8 +109,10 @@ class Adam(Optimizer):
         if rule == "adam":
             return beta1, 1.0 - beta1, beta2, 1.0 - beta2, rate, eps
         if self._like == "optax":
-            return beta1, 1.0 - beta1, beta2, 1.0 - beta2, 1.0 / correction2, lr / correction1, h["eps"]
-        return beta1, 1.0 - beta1, beta2, 1.0 - beta2, 1.0, rate, eps
+            correction = 1.0 / correction2 if h["bias_correction_nu"] else 1.0
+            rate = lr / correction1 if h["bias_correction_mu"] else lr
+            return beta1, 1.0 - beta1, beta2, 1.0 - beta2, correction, rate, h["eps_root"], h["eps"]
+        return beta1, 1.0 - beta1, beta2, 1.0 - beta2, 1.0, rate, 0.0, eps
 
 
 class AdamW(Adam):
@@ -106,10 +130,12 @@ class AdamW(Adam):
     =======  =============================  =================================================================
     torch    as above                       lr 1e-3, betas (0.9, 0.999), eps 1e-8, weight_decay 1e-2
     keras    eps-hat as in :class:`Adam`    lr 1e-3, betas (0.9, 0.999), eps 1e-7, weight_decay 4e-3
-    optax    as above                       lr required, betas (0.9, 0.999), eps 1e-8, weight_decay 1e-4
+    optax    as above                       lr required, betas (0.9, 0.999), eps 1e-8, eps_root 0,
+                                            weight_decay 1e-4
     =======  =============================  =================================================================
 
-    Keras 1 and 2 have no AdamW. Parameters are those of :class:`Adam`; optax has no ``amsgrad`` here.
+    Keras 1 and 2 have no AdamW. Parameters are those of :class:`Adam`; optax has no ``amsgrad`` here, but ``eps_root``
+    and ``nesterov``, with which it is its :class:`NAdamW`.
 
     Sources: Loshchilov & Hutter 2019, algorithm 2; ``torch/optim/adamw.py``; ``keras/src/optimizers/adamw.py``.
     """
@@ -117,16 +143,17 @@ class AdamW(Adam):
     defaults: ClassVar = {
         "torch": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2, "amsgrad": False},
         "keras": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-7, "weight_decay": 4e-3, "amsgrad": False},
-        "optax": {"lr": REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-4},
-    }
-    rules: ClassVar = {"adam": {}, "amsgrad": {"amsgrad": True}}
+        "optax": {"lr": REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8, "eps_root": 0.0, "weight_decay": 1e-4,
+                  "nesterov": False},
+    }  # fmt: skip
     decoupled = ("torch", "keras", "optax")
 
     def __init__(
         self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
-        weight_decay: Number | None = None, amsgrad: bool | None = None, **options: Unpack[Options],
+        weight_decay: Number | None = None, amsgrad: bool | None = None,
+        *, eps_root: Number | None = None, nesterov: bool | None = None, **options: Unpack[Options],
     ) -> None:  # fmt: skip
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, eps_root=eps_root, nesterov=nesterov, **options)
 
 
 class Adamax(Optimizer):
@@ -192,65 +219,97 @@ class Adamax(Optimizer):
         )
 
 
-class NAdam(Optimizer):
-    r"""NAdam: Adam with Nesterov's momentum.
+class AdamaxW(Adamax):
+    r"""Adamax with decoupled weight decay.
 
     .. math::
 
-        \mu_t &= \beta_1 \left(1 - \tfrac12\, 0.96^{\,t \psi}\right) \qquad \Pi_t = \mu_1 \mu_2 \cdots \mu_t \\
-        \theta &\leftarrow \theta - \eta\;
-        \frac{\frac{1 - \mu_t}{1 - \Pi_t}\, g + \frac{\mu_{t+1}}{1 - \Pi_{t+1}}\, m}
-        {\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+        \theta \leftarrow (1 - \eta \lambda)\, \theta - \frac{\eta}{1 - \beta_1^t}\, \frac{m}{u}
 
-    with :math:`\eta` = ``lr``, :math:`\psi` = ``momentum_decay``, and m, v as in :class:`Adam`.
+    with :math:`\eta` = ``lr`` at this step, :math:`\lambda` = ``weight_decay``, and m, u as in :class:`Adamax`.
 
-    =======  ==========================================  =====================================================
+    =======  =========  ===============================================================
+    like     formula    defaults
+    =======  =========  ===============================================================
+    optax    as above   lr required, betas (0.9, 0.999), eps 1e-8, weight_decay 1e-4
+    =======  =========  ===============================================================
+
+    In Keras every Adamax decays so. Parameters are those of :class:`Adamax`.
+
+    Sources: Kingma & Ba 2015, algorithm 2; Loshchilov & Hutter 2019; ``adamaxw`` in ``optax/_src/alias.py``.
+    """
+
+    defaults: ClassVar = {"optax": {"lr": REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-4}}
+    decoupled = ("optax",)
+
+    def __init__(
+        self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
+        weight_decay: Number | None = None, **options: Unpack[Options],
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, betas, eps, weight_decay, **options)
+
+
+class RAdam(Optimizer):
+    r"""RAdam: Adam that leaves v out of its first steps, until enough gradients tell of it, and then begins slowly.
+
+    .. math::
+
+        \rho_\infty &= \frac{2}{1 - \beta_2} - 1 \qquad
+        \rho = \rho_\infty - \frac{2\, t\, \beta_2^t}{1 - \beta_2^t} \qquad
+        r = \sqrt{\frac{(\rho - 4)(\rho - 2)\, \rho_\infty}{(\rho_\infty - 4)(\rho_\infty - 2)\, \rho}} \\
+        \theta &\leftarrow \theta - \eta\, \frac{m}{1 - \beta_1^t} \begin{cases}
+        r\, \sqrt{1 - \beta_2^t}\, /\, (\sqrt{v} + \epsilon) & \text{where } \rho > 5 \\
+        1 & \text{else} \end{cases}
+
+    with :math:`\eta` = ``lr``, and m, v as in :class:`Adam`.
+
+    =======  ==========================================  ========================================================
     like     formula                                     defaults
-    =======  ==========================================  =====================================================
-    torch    as above                                    lr 2e-3, betas (0.9, 0.999), eps 1e-8,
-                                                         momentum_decay 4e-3, weight_decay 0
-    keras    psi = 1                                     lr 1e-3, betas (0.9, 0.999), eps 1e-7, weight_decay 0
-    keras2   psi = schedule_decay                        lr 2e-3, betas (0.9, 0.999), eps 1e-8,
-                                                         schedule_decay 4e-3
-    optax    (1 - beta1) g / (1 - beta1^t) +             lr required, betas (0.9, 0.999), eps 1e-8
-             beta1 m / (1 - beta1^(t+1)) above
-    =======  ==========================================  =====================================================
+    =======  ==========================================  ========================================================
+    torch    as above                                    lr 1e-3, betas (0.9, 0.999), eps 1e-8, weight_decay 0
+    optax    r / (sqrt(v / (1 - beta2^t) + eps_root) +   lr required, betas (0.9, 0.999), eps 1e-8, eps_root 0,
+             eps) where rho >= threshold                 threshold 5
+    timm     where rho >= 5                              lr 1e-3, betas (0.9, 0.999), eps 1e-8, weight_decay 0
+    =======  ==========================================  ========================================================
 
-    keras2: from Keras 2.1.3 to 2.3.1, eps is 1e-7.
+    With the default betas :math:`\rho > 5` from step 6 on; with :math:`\beta_2 \le 2/3` at no step.
 
     Parameters
     ----------
     params : array, sequence, mapping, ParameterBuffer or groups
         See :class:`Optimizer`, also for what is raised.
     lr, eps, weight_decay : float >= 0, or schedule
-        Weight decay is an L2 penalty; decoupled with keras.
+        Weight decay is an L2 penalty; decoupled with timm.
     betas : pair of float in [0, 1), or schedules
-    momentum_decay : float >= 0, or schedule
-        torch alone.
     decoupled_weight_decay : bool
         torch alone: decay as in :class:`AdamW`.
-    schedule_decay : float >= 0, or schedule
-        What torch calls ``momentum_decay``, keras2 alone.
+    eps_root : float >= 0, or schedule
+        optax alone, added to v under its root.
+    threshold : float >= 4, or schedule
+        optax alone. Below 4, which optax lets through, r may be the root of a negative number.
+    nesterov : bool
+        optax alone: the momentum of :class:`NAdam` there.
 
-    Sources: Dozat 2016, algorithm 2; ``torch/optim/nadam.py``; ``keras/src/optimizers/nadam.py``; ``scale_by_adam``
-    in ``optax/_src/transform.py``.
+    Sources: Liu et al. 2020, algorithm 2; ``torch/optim/radam.py``; ``scale_by_radam`` in ``optax/_src/transform.py``;
+    ``RAdamLegacy`` in ``timm/optim/radam.py``.
     """
 
     defaults: ClassVar = {
-        "torch": {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "momentum_decay": 4e-3,
+        "torch": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0,
                   "decoupled_weight_decay": False},
-        "keras": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-7, "weight_decay": 0.0},
-        "keras2": {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "schedule_decay": 4e-3},
-        "optax": {"lr": REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8},
+        "optax": {"lr": REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8, "eps_root": 0.0, "threshold": 5.0,
+                  "nesterov": False},
+        "timm": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
     }  # fmt: skip
     rules: ClassVar = {"nadam": {}}
-    ranges: ClassVar = {"momentum_decay": "[0, inf)", "schedule_decay": "[0, inf)"}
-    numbers: ClassVar = {"mu_product": "[0, 1]"}
+    ranges: ClassVar = {"threshold": "[4, inf)"}
+    decoupled = ("timm",)
 
     def __init__(
         self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
-        weight_decay: Number | None = None, momentum_decay: Number | None = None,
-        *, decoupled_weight_decay: bool | None = None, schedule_decay: Number | None = None, **options: Unpack[Options],
+        weight_decay: Number | None = None, decoupled_weight_decay: bool | None = None,
+        *, eps_root: Number | None = None, threshold: Number | None = None, nesterov: bool | None = None,
+        **options: Unpack[Options],
     ) -> None:  # fmt: skip
         super().__init__(params, given(locals()), **options)
 
@@ -258,30 +317,13 @@ class NAdam(Optimizer):
     def _rule(h: Values) -> str:
         return "nadam"
 
-    @staticmethod
-    def _initial_numbers(like: str) -> Mapping[str, float]:
-        return {} if like == "optax" else {"mu_product": 1.0}
-
-    @staticmethod
-    def _mu(h: Values, t: int) -> float:
-        psi = h.get("momentum_decay", h.get("schedule_decay", 1.0))
-        mu: float = h["betas"][0] * (1.0 - 0.5 * power(0.96, t * psi))
-        return mu
-
     def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
         beta1, beta2 = h["betas"]
-        root_correction2 = math.sqrt(1.0 - power(beta2, t))
-        if self._like == "optax":
-            share_g = (1.0 - beta1) / (1.0 - power(beta1, t))
-            share_m = beta1 / (1.0 - power(beta1, t + 1))
-        else:
-            mu, mu_next = self._mu(h, t), self._mu(h, t + 1)
-            product = numbers["mu_product"] * mu
-            share_g = (1.0 - mu) / (1.0 - product)
-            share_m = mu_next / (1.0 - product * mu_next)
-        rate = lr * root_correction2
-        return (beta1, 1.0 - beta1, beta2, 1.0 - beta2, rate * share_g, rate * share_m,
-                h["eps"] * root_correction2)  # fmt: skip
-
-    def _advance(self, h: Values, t: int, numbers: Mapping[str, float]) -> Mapping[str, float]:
-        return {"mu_product": numbers["mu_product"] * self._mu(h, t)}
+        share_g, share_m = shares(beta1, t, h.get("nesterov", False))
+        last = 2.0 / (1.0 - beta2) - 1.0
+        rho = last - 2.0 * t * power(beta2, t) / (1.0 - power(beta2, t))
+        if rho > 5.0 if self._like == "torch" else last > 4.0 and rho >= h.get("threshold", 5.0):
+            r = math.sqrt((rho - 4.0) * (rho - 2.0) * last / ((last - 4.0) * (last - 2.0) * rho))
+            coefficients = corrected(h, lr * r, t, share_g, share_m)
+            return coefficients if self._like == "optax" else (*coefficients[:-1], h["eps"])
+        return beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr * share_g, lr * share_m, 0.0, 0.0, 1.0

@@ -12,7 +12,7 @@ from lrcore.optimizers.conventions import KERAS, REQUIRED, given, has_momentum
 from lrcore.options import Options
 from lrcore.structure import Params
 
-__all__ = ["SGD"]
+__all__ = ["QHM", "SGD", "SGDW"]
 
 
 class SGD(Optimizer):
@@ -81,7 +81,7 @@ class SGD(Optimizer):
 
     @staticmethod
     def _check_together(h: Values, like: str) -> None:
-        if like == "torch" and h["nesterov"] and (not has_momentum(h) or h["dampening"] != 0):
+        if like in ("torch", "timm") and h["nesterov"] and (not has_momentum(h) or h["dampening"] != 0):
             raise ValueError(
                 "nesterov must come with momentum > 0 and dampening 0, "
                 f"got momentum {h['momentum']}, dampening {h['dampening']}"
@@ -95,3 +95,94 @@ class SGD(Optimizer):
             return (mu, lr, 1.0) if rule == "momentum" else (mu, lr, lr, mu)
         gain = 1.0 if t == 1 else 1.0 - h.get("dampening", 0.0)
         return (mu, gain, lr) if rule == "momentum" else (mu, gain, lr, lr * mu)
+
+
+class SGDW(SGD):
+    r"""Gradient descent with decoupled weight decay.
+
+    .. math::
+
+        \theta \leftarrow (1 - \eta \lambda)\, \theta - \eta\, b
+
+    with :math:`\eta` = ``lr`` at this step, :math:`\lambda` = ``weight_decay``, and b as in :class:`SGD` of torch.
+
+    =======  =========  ==================================================
+    like     formula    defaults
+    =======  =========  ==================================================
+    timm     as above   lr 1e-3, momentum 0, dampening 0, weight_decay 0
+    =======  =========  ==================================================
+
+    In Keras every SGD decays so. Parameters are those of :class:`SGD` of torch. Decay that falls with the square of the
+    rate, timm's ``corrected_weight_decay``, is ``weight_decay=lambda step: decay * rate(step) / peak``.
+
+    Sources: Loshchilov & Hutter 2019, algorithm 1; ``timm/optim/sgdw.py``.
+    """
+
+    defaults: ClassVar = {
+        "timm": {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False}
+    }
+    decoupled = ("timm",)
+
+    def __init__(
+        self, params: Params, lr: Number | None = None, momentum: Number | None = None,
+        dampening: Number | None = None, weight_decay: Number | None = None, nesterov: bool | None = None,
+        **options: Unpack[Options],
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, momentum, dampening, nesterov, weight_decay, **options)
+
+
+class QHM(Optimizer):
+    r"""QHM, quasi-hyperbolic momentum: a step between that of the gradient and that of its average.
+
+    .. math::
+
+        b \leftarrow \mu\, b + (1 - \mu)\, g \qquad
+        \theta \leftarrow \theta - \eta\, \left((1 - \nu)\, g + \nu\, b\right)
+
+    with :math:`\eta` = ``lr``, :math:`\mu` = ``momentum``, :math:`\nu` = ``nu``.
+
+    =======  =========  =============================================================
+    like     formula    defaults
+    =======  =========  =============================================================
+    paper    as above   lr required, momentum 0.999, nu 0.7, weight_decay 0
+    =======  =========  =============================================================
+
+    paper: momentum and nu are its rule of thumb; qhoptim, the package of its authors, has no defaults for them.
+
+    b is an average, that of :class:`SGD` a sum: with :math:`\nu = 1` it is SGD at :math:`1 - \mu` times the rate, with
+    :math:`\nu = \mu` so is Nesterov's.
+
+    Parameters
+    ----------
+    params : array, sequence, mapping, ParameterBuffer or groups
+        See :class:`Optimizer`, also for what is raised.
+    lr, weight_decay : float >= 0, or schedule
+        Weight decay is an L2 penalty.
+    momentum : float in [0, 1), or schedule
+    nu : float, or schedule
+        Share of the average in the step. Beyond [0, 1] too, as where QHM stands for other methods.
+    decoupled_weight_decay : bool
+        Decay as in :class:`AdamW`.
+
+    Sources: Ma & Yarats 2019, arXiv 1810.06801; ``qhoptim/pyt/qhm.py``.
+    """
+
+    defaults: ClassVar = {
+        "paper": {"lr": REQUIRED, "momentum": 0.999, "nu": 0.7, "weight_decay": 0.0, "decoupled_weight_decay": False}
+    }
+    rules: ClassVar = {"nesterov": {}}
+    ranges: ClassVar = {"momentum": "[0, 1)", "nu": "(-inf, inf)"}
+
+    def __init__(
+        self, params: Params, lr: Number | None = None, momentum: Number | None = None, nu: Number | None = None,
+        weight_decay: Number | None = None, decoupled_weight_decay: bool | None = None, **options: Unpack[Options],
+    ) -> None:  # fmt: skip
+        super().__init__(params, given(locals()), **options)
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        return "nesterov"
+
+    def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
+        mu, nu = h["momentum"], h["nu"]
+        return mu, 1.0 - mu, lr * (1.0 - nu), lr * nu

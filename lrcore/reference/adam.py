@@ -19,13 +19,14 @@ def adam(
 
 def amsgrad(
     theta: Array, g: Array, m: Array, v: Array, v_max: Array, /, keep: float, beta1: float,
-    one_minus_beta1: float, beta2: float, one_minus_beta2: float, correction: float, rate: float, eps: float,
+    one_minus_beta1: float, beta2: float, one_minus_beta2: float, correction: float, rate: float, eps_in: float,
+    eps: float,
 ) -> None:  # fmt: skip
     """Reddi, Kale & Kumar 2018, algorithm 2; ``correction`` multiplies v before it is compared."""
     m[...] = beta1 * m + one_minus_beta1 * g
     v[...] = beta2 * v + one_minus_beta2 * (g * g)
     v_max[...] = np.maximum(v_max, correction * v)
-    theta[...] = keep * theta - rate * m / (np.sqrt(v_max) + eps)
+    theta[...] = keep * theta - rate * m / (np.sqrt(v_max + eps_in) + eps)
 
 
 def adamax(
@@ -36,13 +37,3 @@ def adamax(
     m[...] = beta1 * m + one_minus_beta1 * g
     u[...] = np.maximum(beta2 * u, np.abs(g) + eps_in)
     theta[...] = keep * theta - rate * m / (u + eps)
-
-
-def nadam(
-    theta: Array, g: Array, m: Array, v: Array, /, keep: float, beta1: float, one_minus_beta1: float,
-    beta2: float, one_minus_beta2: float, rate_g: float, rate_m: float, eps: float,
-) -> None:  # fmt: skip
-    """Dozat 2016, algorithm 2: Adam whose momentum is Nesterov's."""
-    m[...] = beta1 * m + one_minus_beta1 * g
-    v[...] = beta2 * v + one_minus_beta2 * (g * g)
-    theta[...] = keep * theta - (rate_g * g + rate_m * m) / (np.sqrt(v) + eps)

@@ -36,30 +36,32 @@ def rmsprop(
 
 def rmsprop_momentum(
     theta: Array, g: Array, v: Array, b: Array, /, keep: float, alpha: float, one_minus_alpha: float,
-    eps_in: float, eps: float, mu: float, gain: float, rate: float,
+    eps_in: float, eps: float, mu: float, gain: float, rate_d: float, rate_b: float,
 ) -> None:  # fmt: skip
-    """RMSprop, its scaled gradient fed to heavy-ball momentum."""
+    """RMSprop, its scaled gradient fed to momentum, heavy-ball or Nesterov's."""
     v[...] = alpha * v + one_minus_alpha * (g * g)
-    b[...] = mu * b + gain * g / (np.sqrt(v + eps_in) + eps)
-    theta[...] = keep * theta - rate * b
+    d = gain * g / (np.sqrt(v + eps_in) + eps)
+    b[...] = mu * b + d
+    theta[...] = keep * theta - (rate_d * d + rate_b * b)
 
 
 def rmsprop_centered(
     theta: Array, g: Array, v: Array, m: Array, /, keep: float, alpha: float, one_minus_alpha: float,
-    rate: float, eps_in: float, eps: float,
+    center: float, rate: float, eps_in: float, eps: float,
 ) -> None:  # fmt: skip
     """Graves 2013, eq. 38-41 without momentum: scaled by the deviation, rounding kept from below zero."""
     v[...] = alpha * v + one_minus_alpha * (g * g)
     m[...] = alpha * m + one_minus_alpha * g
-    theta[...] = keep * theta - rate * g / (np.sqrt(np.maximum(v - m * m, 0.0) + eps_in) + eps)
+    theta[...] = keep * theta - rate * g / (np.sqrt(np.maximum(v - center * (m * m), 0.0) + eps_in) + eps)
 
 
 def rmsprop_centered_momentum(
     theta: Array, g: Array, v: Array, m: Array, b: Array, /, keep: float, alpha: float, one_minus_alpha: float,
-    eps_in: float, eps: float, mu: float, gain: float, rate: float,
+    center: float, eps_in: float, eps: float, mu: float, gain: float, rate_d: float, rate_b: float,
 ) -> None:  # fmt: skip
-    """Graves 2013, eq. 38-41, rounding kept from below zero."""
+    """Graves 2013, eq. 38-41, rounding kept from below zero; or with Nesterov's momentum."""
     v[...] = alpha * v + one_minus_alpha * (g * g)
     m[...] = alpha * m + one_minus_alpha * g
-    b[...] = mu * b + gain * g / (np.sqrt(np.maximum(v - m * m, 0.0) + eps_in) + eps)
-    theta[...] = keep * theta - rate * b
+    d = gain * g / (np.sqrt(np.maximum(v - center * (m * m), 0.0) + eps_in) + eps)
+    b[...] = mu * b + d
+    theta[...] = keep * theta - (rate_d * d + rate_b * b)

@@ -20,13 +20,13 @@ cdef void amsgrad(floating* theta, const floating* g, floating** state, const fl
     cdef floating* v = state[1]
     cdef floating* v_max = state[2]
     cdef floating keep = c[0], beta1 = c[1], one_minus_beta1 = c[2], beta2 = c[3], one_minus_beta2 = c[4]
-    cdef floating correction = c[5], rate = c[6], eps = c[7]
+    cdef floating correction = c[5], rate = c[6], eps_in = c[7], eps = c[8]
     cdef Py_ssize_t i
     for i in range(n):
         m[i] = beta1 * m[i] + one_minus_beta1 * g[i]
         v[i] = beta2 * v[i] + one_minus_beta2 * (g[i] * g[i])
         v_max[i] = maximum(v_max[i], correction * v[i])
-        theta[i] = keep * theta[i] - rate * m[i] / (root(v_max[i]) + eps)
+        theta[i] = keep * theta[i] - rate * m[i] / (root(v_max[i] + eps_in) + eps)
 
 
 cdef void adamax(floating* theta, const floating* g, floating** state, const floating* c,
@@ -42,20 +42,6 @@ cdef void adamax(floating* theta, const floating* g, floating** state, const flo
         theta[i] = keep * theta[i] - rate * m[i] / (u[i] + eps)
 
 
-cdef void nadam(floating* theta, const floating* g, floating** state, const floating* c,
-                Py_ssize_t n) noexcept nogil:
-    cdef floating* m = state[0]
-    cdef floating* v = state[1]
-    cdef floating keep = c[0], beta1 = c[1], one_minus_beta1 = c[2], beta2 = c[3], one_minus_beta2 = c[4]
-    cdef floating rate_g = c[5], rate_m = c[6], eps = c[7]
-    cdef Py_ssize_t i
-    for i in range(n):
-        m[i] = beta1 * m[i] + one_minus_beta1 * g[i]
-        v[i] = beta2 * v[i] + one_minus_beta2 * (g[i] * g[i])
-        theta[i] = keep * theta[i] - (rate_g * g[i] + rate_m * m[i]) / (root(v[i]) + eps)
-
-
 add_rule("adam", adam[float], adam[double])
 add_rule("amsgrad", amsgrad[float], amsgrad[double])
 add_rule("adamax", adamax[float], adamax[double])
-add_rule("nadam", nadam[float], nadam[double])

@@ -43,25 +43,29 @@ cdef void rmsprop_momentum(floating* theta, const floating* g, floating** state,
     cdef floating* v = state[0]
     cdef floating* b = state[1]
     cdef floating keep = c[0], alpha = c[1], one_minus_alpha = c[2], eps_in = c[3], eps = c[4], mu = c[5]
-    cdef floating gain = c[6], rate = c[7]
+    cdef floating gain = c[6], rate_d = c[7], rate_b = c[8]
+    cdef floating d
     cdef Py_ssize_t i
     for i in range(n):
         v[i] = alpha * v[i] + one_minus_alpha * (g[i] * g[i])
-        b[i] = mu * b[i] + gain * g[i] / (root(v[i] + eps_in) + eps)
-        theta[i] = keep * theta[i] - rate * b[i]
+        d = gain * g[i] / (root(v[i] + eps_in) + eps)
+        b[i] = mu * b[i] + d
+        theta[i] = keep * theta[i] - (rate_d * d + rate_b * b[i])
 
 
 cdef void rmsprop_centered(floating* theta, const floating* g, floating** state, const floating* c,
                            Py_ssize_t n) noexcept nogil:
     cdef floating* v = state[0]
     cdef floating* m = state[1]
-    cdef floating keep = c[0], alpha = c[1], one_minus_alpha = c[2], rate = c[3], eps_in = c[4], eps = c[5]
+    cdef floating keep = c[0], alpha = c[1], one_minus_alpha = c[2], center = c[3], rate = c[4]
+    cdef floating eps_in = c[5], eps = c[6]
     cdef floating zero = 0
     cdef Py_ssize_t i
     for i in range(n):
         v[i] = alpha * v[i] + one_minus_alpha * (g[i] * g[i])
         m[i] = alpha * m[i] + one_minus_alpha * g[i]
-        theta[i] = keep * theta[i] - rate * g[i] / (root(maximum(v[i] - m[i] * m[i], zero) + eps_in) + eps)
+        theta[i] = keep * theta[i] - rate * g[i] / (
+            root(maximum(v[i] - center * (m[i] * m[i]), zero) + eps_in) + eps)
 
 
 cdef void rmsprop_centered_momentum(floating* theta, const floating* g, floating** state, const floating* c,
@@ -69,15 +73,16 @@ cdef void rmsprop_centered_momentum(floating* theta, const floating* g, floating
     cdef floating* v = state[0]
     cdef floating* m = state[1]
     cdef floating* b = state[2]
-    cdef floating keep = c[0], alpha = c[1], one_minus_alpha = c[2], eps_in = c[3], eps = c[4], mu = c[5]
-    cdef floating gain = c[6], rate = c[7]
-    cdef floating zero = 0
+    cdef floating keep = c[0], alpha = c[1], one_minus_alpha = c[2], center = c[3], eps_in = c[4], eps = c[5]
+    cdef floating mu = c[6], gain = c[7], rate_d = c[8], rate_b = c[9]
+    cdef floating zero = 0, d
     cdef Py_ssize_t i
     for i in range(n):
         v[i] = alpha * v[i] + one_minus_alpha * (g[i] * g[i])
         m[i] = alpha * m[i] + one_minus_alpha * g[i]
-        b[i] = mu * b[i] + gain * g[i] / (root(maximum(v[i] - m[i] * m[i], zero) + eps_in) + eps)
-        theta[i] = keep * theta[i] - rate * b[i]
+        d = gain * g[i] / (root(maximum(v[i] - center * (m[i] * m[i]), zero) + eps_in) + eps)
+        b[i] = mu * b[i] + d
+        theta[i] = keep * theta[i] - (rate_d * d + rate_b * b[i])
 
 
 add_rule("adagrad", adagrad[float], adagrad[double])

@@ -96,9 +96,10 @@ class Optax:
         name = case.optimizer.lower()
         if case.hyper.get("amsgrad"):
             name = "amsgrad"
-        if name == "signsgd":
-            name = "signum" if case.hyper.get("momentum") else "sign_sgd"
-        return getattr(self.optax, name, None) or getattr(self.optax.contrib, name)
+        if name == "signsgd" and case.hyper.get("momentum"):
+            name = "signum"
+        homes = (self.optax, self.optax.contrib)
+        return next(getattr(home, key) for home in homes for key in dir(home) if key.replace("_", "") == name)
 
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], list[Any]]]:
         hyper = {name: value for name, value in case.hyper.items() if name != "amsgrad"}
