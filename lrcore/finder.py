@@ -197,7 +197,7 @@ def _tried(
         noise = float(np.std(before)) * math.sqrt(1 / len(before) + 1 / (steps - steps // 2))
         must = float(np.mean(before)) - _SURE * noise
     for k in range(_HALVINGS + 1):
-        rate = highest / 2**k
+        rate: float = highest / 2**k
         if _and_put_back(partial(_try_rate, fun, params, opt, rate, steps), arrays, opt).after < must:
             return rate
     return math.nan
