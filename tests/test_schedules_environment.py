@@ -129,7 +129,7 @@ def test_powers_and_averages_have_the_same_bits_in_any_environment(build: str, s
 @pytest.mark.parametrize("flags", [0, 0x20, FLAGS])
 @pytest.mark.parametrize("setting", [NEAREST, *SETTINGS.values(), NEAREST & ~0x0200], ids=hex)
 def test_the_environment_is_given_back_with_its_flags(setting: int, flags: int) -> None:
-    formula = kernels.formulas(kernels.selected).Formula("cosine", (0.3, 0.01, 1000.0, 1.7))
+    formula = kernels.formulas(kernels.selected).Formula("cosine", (0.3, 0.01, 1000.0, 1.7, 1.5))
     far = kernels.formulas(kernels.selected).Formula("exponential", (1.0, 1.7, 1.0, 0.0, 0.0))
     schedule = 0.3 * (ExponentialDecay(0.1, 0.9, 7) * Constant(0.3)).with_warmup(3)
     x, steps = np.full((3, 2), 0.1), np.array([3, 40, 5000])

@@ -18,8 +18,8 @@ the caller's back; where there is none, NumPy computes in the environment that i
 **Past the end.** Every schedule with an end holds its last value for ever. ``s.length`` is the step at which that
 value is reached, or None for a schedule that never ends (exponential decay, cycles, restarts).
 
-**Composition.** ``a.then(b, at=1000)``, ``s.with_warmup(500)``, ``2 * s``, ``a * b``, ``s.clip(low, high)``,
-``s.repeat(3)``: each gives another schedule. At most 50 may lie within one another; ValueError for more.
+**Composition.** ``a.then(b, at=1000)``, ``s.with_warmup(500)``, ``2 * s``, ``a * b``, ``a + b``, ``s + 0.1``,
+``s.clip(low, high)``, ``s.repeat(3)``, ``s.shift(100)``, ``s.every(500)``: each gives another schedule. At most 50 may lie within one another; ValueError for more.
 
 **Text.** ``repr(s)`` is read back by :func:`parse`, ``s.to_dict()`` (JSON) by :func:`from_dict`.
 
@@ -31,16 +31,20 @@ JSON leave out.
 from lrcore.schedules.base import REGISTRY as REGISTRY
 from lrcore.schedules.base import (
     Clipped,
+    Constant,
     Custom,
     Join,
     Product,
     Repeated,
     Scaled,
     Schedule,
+    Shifted,
+    Stepped,
+    Sum,
     Warmup,
 )
 from lrcore.schedules.decays import (
-    Constant,
+    CosineCycles,
     CosineDecay,
     CosineRestarts,
     Cyclic,
@@ -51,8 +55,11 @@ from lrcore.schedules.decays import (
     OneCycle,
     PiecewiseConstant,
     PolynomialDecay,
+    PowerDecay,
     Rex,
     StepDecay,
+    Table,
+    Tanh,
     WarmupStableDecay,
 )
 from lrcore.schedules.fields import LAST_STEP as LAST_STEP
@@ -62,9 +69,11 @@ from lrcore.schedules.fields import Count as Count
 from lrcore.schedules.fields import CountOrZero as CountOrZero
 from lrcore.schedules.fields import Flag as Flag
 from lrcore.schedules.fields import Fraction as Fraction
+from lrcore.schedules.fields import Integer as Integer
 from lrcore.schedules.fields import NotNegative as NotNegative
 from lrcore.schedules.fields import OptionalCount as OptionalCount
 from lrcore.schedules.fields import OptionalReal as OptionalReal
+from lrcore.schedules.fields import Points as Points
 from lrcore.schedules.fields import Positive as Positive
 from lrcore.schedules.fields import Real as Real
 from lrcore.schedules.fields import Reals as Reals
@@ -73,6 +82,7 @@ from lrcore.schedules.parser import from_dict, parse
 __all__ = [
     "Clipped",
     "Constant",
+    "CosineCycles",
     "CosineDecay",
     "CosineRestarts",
     "Custom",
@@ -85,12 +95,18 @@ __all__ = [
     "OneCycle",
     "PiecewiseConstant",
     "PolynomialDecay",
+    "PowerDecay",
     "Product",
     "Repeated",
     "Rex",
     "Scaled",
     "Schedule",
+    "Shifted",
     "StepDecay",
+    "Stepped",
+    "Sum",
+    "Table",
+    "Tanh",
     "Warmup",
     "WarmupStableDecay",
     "from_dict",

@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import numpy as np
-
 from lrcore import kernels
 from lrcore.schedules.base import Schedule
 from lrcore.schedules.fields import (
@@ -18,10 +16,12 @@ from lrcore.schedules.fields import (
     NotNegative,
     OptionalCount,
     OptionalReal,
+    Points,
     Positive,
     Real,
     Reals,
     one_of,
+    optional,
 )
 
 if TYPE_CHECKING:
@@ -54,31 +54,6 @@ class _Compiled(Schedule):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Constant(Schedule):
-    r"""A fixed value.
-
-    .. math:: \eta_t = \text{value}
-
-    torch's ``ConstantLR`` is something else: a factor of 1/3 for five steps, then 1.
-
-    Parameters
-    ----------
-    value : finite float
-    """
-
-    value: Real
-
-    text_name = "constant"
-    length = 0
-
-    def _at(self, step: int) -> float:
-        return self.value
-
-    def _over(self, steps: "Steps") -> "Values":
-        return np.full(steps.shape, self.value)
-
-
-@dataclass(frozen=True, repr=False, eq=False)
 class Linear(_Compiled):
     r"""A straight line from one value to another.
 
@@ -105,7 +80,7 @@ class Linear(_Compiled):
         return self.steps
 
     def _formula(self) -> tuple[Any, ...]:
-        return "polynomial", self.initial, self.final, self.steps, 1.0, 0.0
+        return "polynomial", self.initial, self.final, self.steps, 1.0, 0.0, 1.0
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -116,7 +91,8 @@ class PolynomialDecay(_Compiled):
         \left(\frac{T - \min(t, T)}{T}\right)^{\text{power}}, \quad T = \text{steps}
 
     With ``cycle=True``, as in Keras, T is the smallest positive multiple of ``steps`` that is at least t: the rate
-    rises again after each multiple, and there is no end.
+    rises again after each multiple, and there is no end. With ``k_decay`` what is left is :math:`1 - (t / T)^k`, as
+    in timm (Zhang and Li, "k-decay: A New Method for Learning Rate Schedule", 2020).
 
     Parameters
     ----------
@@ -125,6 +101,8 @@ class PolynomialDecay(_Compiled):
     steps : int >= 1
     power : float > 0
     cycle : bool
+    k_decay : float > 0
+        Above 1 the rate falls later.
     """
 
     initial: Real
@@ -132,6 +110,7 @@ class PolynomialDecay(_Compiled):
     steps: Count
     power: Positive = 1.0
     cycle: Flag = False
+    k_decay: Positive = 1.0
 
     text_name = "polynomial"
 
@@ -140,7 +119,7 @@ class PolynomialDecay(_Compiled):
         return None if self.cycle else self.steps
 
     def _formula(self) -> tuple[Any, ...]:
-        return "polynomial", self.initial, self.final, self.steps, self.power, float(self.cycle)
+        return "polynomial", self.initial, self.final, self.steps, self.power, float(self.cycle), self.k_decay
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -214,6 +193,33 @@ class InverseTimeDecay(_Compiled):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
+class PowerDecay(_Compiled):
+    r"""A negative power of a clock that starts at 1.
+
+    .. math:: \eta_t = \text{initial} \left(1 + \frac{t}{\text{steps}}\right)^{-\text{power}}
+
+    scikit-learn's ``invscaling`` is ``steps=1``, with ``power_t`` for ``power``. There is no end. With ``power=1`` it
+    is :class:`InverseTimeDecay`, with ``power=0.5`` :class:`InverseSqrt` after its warmup.
+
+    Parameters
+    ----------
+    initial : finite float
+    power : float > 0
+    steps : int >= 1
+        After as many steps the clock is at 2.
+    """
+
+    initial: Real
+    power: Positive
+    steps: Count = 1
+
+    text_name = "power"
+
+    def _formula(self) -> tuple[Any, ...]:
+        return "power_decay", self.initial, self.power, self.steps
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class StepDecay(_Compiled):
     r"""Multiplied by a factor every so many steps.
 
@@ -271,6 +277,44 @@ class PiecewiseConstant(_Compiled):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
+class Table(_Compiled):
+    r"""Values at steps of your choice, and what lies between them.
+
+    .. math:: \eta_t = v_{i+1} + (v_i - v_{i+1}) \, g\!\left(\frac{s_{i+1} - t}{s_{i+1} - s_i}\right),
+        \quad s_i \le t < s_{i+1}
+
+    with g(x) = x ("linear"), :math:`(1 - \cos \pi x) / 2` ("cosine") or 1 (None: each value holds until the next
+    one's step). The first value holds before its step, the last one after. Linear is ignite's ``PiecewiseLinear``;
+    optax's ``piecewise_interpolate_schedule`` gives each value as a factor on the one before.
+
+    Parameters
+    ----------
+    steps : sequence of int >= 0, strictly increasing, at least one
+    values : sequence of finite float, as many as steps
+    interpolate : "linear", "cosine" or None
+    """
+
+    steps: Points
+    values: Reals
+    interpolate: Annotated[str | None, optional(one_of("linear", "cosine"))] = "linear"
+
+    text_name = "table"
+
+    def _check(self) -> None:
+        if not self.steps:
+            raise ValueError("steps must have at least one entry, got 0")
+        if len(self.values) != len(self.steps):
+            raise ValueError(f"values must have len(steps) = {len(self.steps)} entries, got {len(self.values)}")
+
+    @property
+    def length(self) -> int:
+        return self.steps[-1] if len(self.steps) > 1 else 0
+
+    def _formula(self) -> tuple[Any, ...]:
+        return "table", (None, "linear", "cosine").index(self.interpolate), *self.steps, *self.values
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class CosineDecay(_Compiled):
     r"""Half a period of the cosine, from one value to another.
 
@@ -280,7 +324,8 @@ class CosineDecay(_Compiled):
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), one period. It holds
     ``final`` past its end, where torch's ``CosineAnnealingLR`` rises again. ``final`` is a value, not the fraction
     ``alpha`` of Keras and optax. The value keeps its relative accuracy down to ``final=0``, where the expression
-    ``1 + cos`` cancels.
+    ``1 + cos`` cancels. With ``k_decay`` the angle is :math:`\pi (t / T)^k`, as in timm (Zhang and Li, "k-decay: A New
+    Method for Learning Rate Schedule", 2020).
 
     Parameters
     ----------
@@ -288,12 +333,15 @@ class CosineDecay(_Compiled):
     steps : int >= 1
     final : finite float
     exponent : float > 0
+    k_decay : float > 0
+        Above 1 the rate falls later.
     """
 
     initial: Real
     steps: Count
     final: Real = 0.0
     exponent: Positive = 1.0
+    k_decay: Positive = 1.0
 
     text_name = "cosine"
 
@@ -302,7 +350,44 @@ class CosineDecay(_Compiled):
         return self.steps
 
     def _formula(self) -> tuple[Any, ...]:
-        return "cosine", self.initial, self.final, self.steps, self.exponent
+        return "cosine", self.initial, self.final, self.steps, self.exponent, self.k_decay
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class CosineCycles(_Compiled):
+    r"""Any number of periods of the cosine, also a part of one; for ever.
+
+    .. math:: \eta_t = \text{final} + (\text{initial} - \text{final}) \frac{1 + \cos 2 \pi x}{2},
+        \quad x = \text{cycles} \cdot t / \text{steps}
+
+    From ``initial`` down to ``final`` and up again, ``cycles`` times in ``steps`` steps: the ``num_cycles`` of
+    transformers. torch's ``CosineAnnealingLR``, which comes to ``final`` at ``T_max``, is one cycle of ``2 * T_max``
+    steps. With ``restart=True`` each cycle only falls, :math:`(1 + \cos \pi (x \bmod 1)) / 2`, and the next begins at
+    ``initial``: transformers' hard restarts.
+
+    Parameters
+    ----------
+    initial, final : finite float
+        The upper value, at step 0, and the lower one.
+    steps : int >= 1
+    cycles : float > 0, at most steps
+    restart : bool
+    """
+
+    initial: Real
+    steps: Count
+    cycles: Positive = 1.0
+    final: Real = 0.0
+    restart: Flag = False
+
+    text_name = "cosine_cycles"
+
+    def _check(self) -> None:
+        if self.cycles > self.steps:
+            raise ValueError(f"cycles must be <= steps = {self.steps}, got {self.cycles}")
+
+    def _formula(self) -> tuple[Any, ...]:
+        return "cosine_cycles", self.initial, self.final, self.steps, self.cycles, float(self.restart)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -434,11 +519,12 @@ class Cyclic(_Compiled):
 class InverseSqrt(_Compiled):
     r"""Linear warmup, then the inverse square root of the step.
 
-    .. math:: \eta_t = \text{peak} \cdot \min\left(\frac{t + 1}{w}, \sqrt{\frac{w}{t + 1}}\right),
-        \quad w = \text{warmup\_steps}
+    .. math:: \eta_t = \text{peak} \cdot \frac{t + 1}{w} \quad (t + 1 < w), \qquad
+        \eta_t = \text{peak} \cdot \sqrt{\frac{\tau}{\tau + t + 1 - w}} \quad (t + 1 \ge w),
+        \quad w = \text{warmup\_steps}, \quad \tau = \text{timescale}
 
     Vaswani et al., "Attention Is All You Need" (2017), section 5.3, which counts steps from 1 and has
-    :math:`\text{peak} = (d_\text{model} w)^{-1/2}`. transformers counts from 0: its first step has rate 0 and all
+    :math:`\text{peak} = (d_\text{model} w)^{-1/2}` and :math:`\tau = w`. transformers counts from 0: its first step has rate 0 and all
     its values come one step later. There is no end.
 
     Parameters
@@ -446,15 +532,18 @@ class InverseSqrt(_Compiled):
     peak : finite float
         Value at step ``warmup_steps - 1``.
     warmup_steps : int >= 1
+    timescale : int >= 1, optional
+        ``warmup_steps`` by default; the rate has halved after three times as many steps.
     """
 
     peak: Real
     warmup_steps: Count
+    timescale: OptionalCount = None
 
     text_name = "inverse_sqrt"
 
     def _formula(self) -> tuple[Any, ...]:
-        return "inverse_sqrt", self.peak, self.warmup_steps
+        return "inverse_sqrt", self.peak, self.warmup_steps, self.timescale or self.warmup_steps
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -527,3 +616,42 @@ class Rex(_Compiled):
 
     def _formula(self) -> tuple[Any, ...]:
         return "rex", self.initial, self.final, self.steps
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Tanh(_Compiled):
+    r"""A hyperbolic tangent: slow, fast, slow.
+
+    .. math:: \eta_t = \text{final} + (\text{peak} - \text{final}) \frac{1 - \tanh y}{2}, \quad
+        y = \text{lower} (1 - x) + \text{upper} \, x, \quad x = t / \text{steps}
+
+    and ``final`` from step ``steps`` on. Hsueh, Li and Wu, "Stochastic Gradient Descent with Hyperbolic-Tangent Decay
+    on Classification" (2019), with the defaults of timm. The value at step 0 lies short of ``peak``, by a millionth of
+    the way with ``lower=-7``; the last one before the end lies above ``final``, by a four-hundredth with ``upper=3``.
+
+    Parameters
+    ----------
+    peak, final : finite float
+    steps : int >= 1
+    lower, upper : finite float, lower < upper
+        The part of the tangent that is run through.
+    """
+
+    peak: Real
+    steps: Count
+    final: Real = 0.0
+    lower: Real = -7.0
+    upper: Real = 3.0
+
+    text_name = "tanh"
+
+    def _check(self) -> None:
+        if self.lower >= self.upper:
+            raise ValueError(f"lower must be < upper = {self.upper}, got {self.lower}")
+
+    @property
+    def length(self) -> int:
+        return self.steps
+
+    def _formula(self) -> tuple[Any, ...]:
+        return "tanh", self.peak, self.final, self.steps, self.lower, self.upper

@@ -3,14 +3,16 @@
 :mod:`lrcore.schedules` evaluates its formulas in compiled code, or here where no compiled code is installed (and
 when ``LRCORE_ISA=reference`` asks for it). Both give the same bits, on every machine: only ``+ - * /`` and
 square root are used, which IEEE 754 rounds correctly. Sines and powers of a machine's C library are not: they
-differ between libraries, and within one library between processors. So two functions are built here from the four
-operations, each within 1 ulp (unit in the last place) of the true value:
+differ between libraries, and within one library between processors. So these are built here from the four
+operations, within 1 ulp (unit in the last place) of the true value, the last within 2:
 
 ``half_cosine(left)``
     the cosine decay itself; it keeps its relative accuracy to the end, where ``1 + cos`` cancels.
 ``power(x, y)``
     by logarithm and exponential in double-double arithmetic: a number as an unevaluated sum ``high + low``, about
     106 bits (T. J. Dekker, "A floating-point technique for extending the available precision", 1971).
+``less_power(x, y)``
+    1 - x^y, from the same parts, without the cancellation.
 
 In every formula ``t`` is the step as a double, and the arguments are in the order in which
 :class:`lrcore.schedules.Schedule` hands them over.
@@ -180,6 +182,14 @@ def logarithm(x: Doubles) -> Pair:
     return fast_two_sum(high, e + (2.0 * (low + (s_low + w_low)) + k * LN2_LOW))
 
 
+def reduced(high: Doubles, low: Doubles) -> Pair:
+    """n and :math:`e^r - 1` for :math:`e^h = 2^{n/32} e^r`, with n the nearest integer; h a double-double."""
+    n = (high * STEPS_PER_UNIT + ROUND) - ROUND
+    r = (high - n * STEP_HIGH) + (low - n * STEP_LOW)
+    p = r + r * r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0)))))
+    return n, p
+
+
 def exponential_of(high: Doubles, low: Doubles) -> Doubles:
     r"""e to the power of a double-double: 0 below the smallest double, inf above the largest.
 
@@ -187,11 +197,9 @@ def exponential_of(high: Doubles, low: Doubles) -> Doubles:
     """
     low = np.where(np.abs(high) <= 800.0, low, 0.0)
     high = np.where(high > 800.0, 800.0, np.where(high < -800.0, -800.0, high))
-    n = (high * STEPS_PER_UNIT + ROUND) - ROUND
-    r = (high - n * STEP_HIGH) + (low - n * STEP_LOW)
+    n, p = reduced(high, low)
     whole = np.where(n == n, n, 0.0).astype(np.int64)
     j = whole & 31
-    p = r + r * r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0)))))
     value = EXP2_HIGH[j] + (EXP2_LOW[j] + EXP2_HIGH[j] * p)
     result: Doubles = np.ldexp(value, ((whole - j) >> 5).astype(np.int32))
     return result
@@ -222,6 +230,25 @@ def times_power(a: float, log: Pair, y: Doubles) -> Doubles:
     return full(y, a) if a == 0.0 else (a * root) * root
 
 
+def less_power(x: Doubles, y: float) -> Doubles:
+    r"""1 - x^y for x in [0, 1] and y > 0, with its relative accuracy also where x^y is near 1.
+
+    .. math:: 1 - e^h = (1 - 2^{n/32}) - 2^{n/32} (e^r - 1), \quad h = y \ln x
+    """
+    zero = x == 0.0
+    log, log_low = logarithm(np.where(zero, 1.0, x))
+    y = min(y, 2.0**64)
+    high, low = two_product(log, full(x, y))
+    low = np.where(np.abs(high) <= 40.0, low + log_low * y, 0.0)
+    high = np.where(high > 40.0, 40.0, np.where(high < -40.0, -40.0, high))
+    n, p = reduced(high, low)
+    whole = np.where(n == n, n, 0.0).astype(np.int64)
+    j = whole & 31
+    scale = np.ldexp(1.0, ((whole - j) >> 5).astype(np.int32))
+    value = (1.0 - scale * EXP2_HIGH[j]) - scale * (EXP2_LOW[j] + EXP2_HIGH[j] * p)
+    return np.where(zero, 1.0, value)
+
+
 def scalar_power(x: float, y: float) -> float:
     """:func:`power` of two numbers."""
     with np.errstate(all="ignore"):
@@ -247,7 +274,9 @@ def full(t: Doubles, value: float) -> Doubles:
     return np.full_like(t, value)
 
 
-def polynomial(t: Doubles, initial: float, final: float, steps: float, exponent: float, cycle: float) -> Doubles:
+def polynomial(
+    t: Doubles, initial: float, final: float, steps: float, exponent: float, cycle: float, k_decay: float
+) -> Doubles:
     if cycle:
         cycles = np.floor(t / steps)
         cycles = np.where(cycles * steps < t, cycles + 1.0, cycles)  # t / steps, rounded up
@@ -255,7 +284,7 @@ def polynomial(t: Doubles, initial: float, final: float, steps: float, exponent:
     else:
         length = full(t, steps)
         t = smaller(t, steps)
-    s = (length - t) / length
+    s = (length - t) / length if k_decay == 1.0 else less_power(t / length, k_decay)
     if exponent != 1.0:
         s = power(s, full(s, exponent))
     return blend(initial, final, s)
@@ -292,11 +321,24 @@ def piecewise_constant(t: Doubles, *boundaries_then_values: float) -> Doubles:
     return np.array(values)[np.searchsorted(np.array(boundaries), t, side="right")]
 
 
-def cosine(t: Doubles, initial: float, final: float, steps: float, exponent: float) -> Doubles:
-    s = half_cosine((steps - smaller(t, steps)) / steps)
+def cosine(t: Doubles, initial: float, final: float, steps: float, exponent: float, k_decay: float) -> Doubles:
+    t = smaller(t, steps)
+    s = half_cosine((steps - t) / steps if k_decay == 1.0 else less_power(t / steps, k_decay))
     if exponent != 1.0:
         s = power(s, full(s, exponent))
     return blend(initial, final, s)
+
+
+def cosine_cycles(t: Doubles, initial: float, final: float, steps: float, cycles: float, restart: float) -> Doubles:
+    """``restart`` 1: each cycle falls only; 0: it falls and rises."""
+    high, low = two_product(t, full(t, cycles))  # modulo steps, without an error that grows with t
+    whole = np.floor(high / steps)
+    p, e = two_product(whole, full(t, steps))
+    gone = (high - p) + (low - e)
+    gone = np.where(gone < 0.0, gone + steps, gone)
+    gone = np.where(gone >= steps, gone - steps, gone)
+    left = (steps - gone) / steps if restart else np.abs(steps - 2.0 * gone) / steps
+    return blend(initial, final, half_cosine(left))
 
 
 def restart(scale: Doubles, steps: float, growth: float) -> Doubles:
@@ -359,9 +401,9 @@ def cyclic(t: Doubles, low: float, high: float, up: float, down: float, mode: fl
     return np.where(s == 0.0, low, blend(high, low, s * height))
 
 
-def inverse_sqrt(t: Doubles, peak: float, warmup: float) -> Doubles:
+def inverse_sqrt(t: Doubles, peak: float, warmup: float, timescale: float) -> Doubles:
     n = t + 1.0
-    return peak * np.where(n < warmup, n / warmup, np.sqrt(warmup / n))
+    return peak * np.where(n < warmup, n / warmup, np.sqrt(timescale / ((n - warmup) + timescale)))
 
 
 def warmup_stable_decay(
@@ -387,6 +429,55 @@ def rex(t: Doubles, initial: float, final: float, steps: float) -> Doubles:
     return blend(initial, final, 2.0 * left / (steps + left))
 
 
+def power_decay(t: Doubles, initial: float, exponent: float, steps: float) -> Doubles:
+    log, y = logarithm((steps + t) / steps), full(t, -exponent)
+    value = initial * power_of_log(log, y)
+    far = np.abs(y * log[0]) > 708.0
+    return np.where(far, times_power(initial, log, y), value) if far.any() else value
+
+
+def tanh(t: Doubles, peak: float, final: float, steps: float, lower: float, upper: float) -> Doubles:
+    """(1 - tanh y) / 2 = 1 / (1 + exp 2 y)."""
+    t = smaller(t, steps)
+    y = lower * ((steps - t) / steps) + upper * (t / steps)
+    s = 1.0 / (1.0 + exponential_of(2.0 * y, full(t, 0.0)))
+    return np.where(t < steps, blend(peak, final, s), final)
+
+
+def table(t: Doubles, interpolate: float, *steps_then_values: float) -> Doubles:
+    """``interpolate`` 0: not at all, 1: linear, 2: cosine."""
+    n = len(steps_then_values) // 2
+    steps, values = np.array(steps_then_values[:n]), np.array(steps_then_values[n:])
+    i = np.searchsorted(steps, t, side="right") - 1
+    before, after = np.maximum(i, 0), np.minimum(i + 1, n - 1)
+    if not interpolate:
+        return values[before]
+    inside = before < after
+    length = np.where(inside, steps[after] - steps[before], 1.0)
+    left = np.where(inside, (steps[after] - t) / length, 1.0)
+    if interpolate == 2.0:
+        left = half_cosine(left)
+    return blend(values[before], values[after], left)
+
+
+def warmup(t: Doubles, peak: float, start: float, steps: float, shape: float, offset: float) -> Doubles:
+    """``shape`` 0: linear, 1: cosine, 2: 1-sqrt, 3: log, 4: exponential; ``offset`` 0 or 1 is added to the step."""
+    t = smaller(t + offset, steps)
+    x, left = t / steps, (steps - t) / steps
+    if shape == 4.0:
+        between = power(full(t, abs(start)), left) * power(full(t, abs(peak)), x)
+        return np.where(x == 1.0, peak, -between if peak < 0.0 else between)
+    if shape == 0.0:
+        s = x
+    elif shape == 1.0:
+        s = half_cosine(x)
+    elif shape == 2.0:
+        s = x / (1.0 + np.sqrt(left))
+    else:
+        s = smaller(logarithm(1.0 + t)[0] / logarithm(full(t, 1.0 + steps))[0], 1.0)
+    return blend(peak, start, s)
+
+
 FORMULAS: dict[str, Any] = {
     f.__name__: f
     for f in (
@@ -401,8 +492,15 @@ FORMULAS: dict[str, Any] = {
         inverse_sqrt,
         warmup_stable_decay,
         rex,
+        cosine_cycles,
+        power_decay,
+        tanh,
+        table,
+        warmup,
     )
 }
+POINTS_AND_VALUES = {"piecewise_constant", "table"}
+"""Formulas of any odd number of arguments: of the first, one value more than boundaries; of the second, a mode first."""
 
 
 def in_default_environment(function: Callable[[Any], Any], argument: Any) -> Any:
@@ -420,13 +518,14 @@ class Formula:
         self._function = function = FORMULAS[name]
         values = tuple(checks.number(f"{name}[{i}]", x) for i, x in enumerate(arguments))
         expected, got = function.__code__.co_argcount - 1, len(values)
-        if function is not piecewise_constant and got != expected:
+        if name not in POINTS_AND_VALUES and got != expected:
             raise ValueError(f"{name} must have {expected} arguments, got {got}")
-        if function is piecewise_constant:
-            if got % 2 == 0:
-                raise ValueError(f"{name} must have an odd number of arguments, got {got}")
-            if not all(a < b for a, b in pairwise(values[: got // 2])):
-                raise ValueError(f"{name} must have boundaries that increase, got {checks.shown(list(values))}")
+        if name in POINTS_AND_VALUES:
+            first = int(name == "table")
+            if got % 2 == 0 or got <= 2 * first:
+                raise ValueError(f"{name} must have an odd number of arguments{', 3 or more' * first}, got {got}")
+            if not all(a < b for a, b in pairwise(values[first : first + got // 2])):
+                raise ValueError(f"{name} must have steps that increase, got {checks.shown(list(values))}")
         self._arguments = tuple(map(np.float64, values))
 
     def value(self, step: int) -> float:
