@@ -497,7 +497,7 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: InverseTimeDecay(1, -0.1), ValueError, "decay_rate must be finite and >= 0, got -0.1"),
     (lambda: InverseTimeDecay(1, 0.1, 0), ValueError, "decay_steps must be >= 1, got 0"),
     (lambda: StepDecay(1, -0.5, 10), ValueError, "factor must be finite and > 0, got -0.5"),
-    (lambda: StepDecay(1, 0.5, -1), ValueError, "every must be >= 1, got -1"),
+    (lambda: StepDecay(1, 0.5, -1), ValueError, "decay_steps must be >= 1, got -1"),
     (lambda: PiecewiseConstant([10, 10], [1, 2, 3]), ValueError, "boundaries must increase strictly, got (10, 10)"),
     (lambda: PiecewiseConstant([0], [1, 2]), ValueError, "boundaries[0] must be >= 1, got 0"),
     (lambda: PiecewiseConstant([1.5], [1, 2]), TypeError, "boundaries[0] must be an integer, got 1.5"),
@@ -549,7 +549,8 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: Rex(1, 9).with_warmup(3, shape="log2"), ValueError,
      "shape must be one of 'linear', 'cosine', '1-sqrt', 'log', 'exponential', got 'log2'"),
     *((lambda peak=peak, start=start: Constant(peak).with_warmup(3, start, shape="exponential"), ValueError,
-       f"start must have the sign of the first value, {peak}, and neither be 0, with shape=\"exponential\", got {start}")
+       f"start must have the sign of the first value, {peak}, and neither be 0, "
+       f'with shape="exponential", got {start}')
       for peak, start in ((1.0, None), (1.0, 0.0), (1.0, -0.5), (0.0, 0.5), (-1.0, 0.5))),
     (lambda: Rex(1, 9).shift(0.5), TypeError, "by must be an integer, got 0.5"),
     (lambda: Rex(1, 9).shift(2**53), ValueError, "by must be < 2**53, got 9007199254740992"),
@@ -734,9 +735,7 @@ def composed(inner: st.SearchStrategy[Schedule]) -> st.SearchStrategy[Schedule]:
         st.builds(Sum, inner, inner),
         st.builds(Shifted, inner, st.integers(-(10**6), 10**6)),
         st.builds(Stepped, inner, counts),
-        st.builds(
-            Warmup, inner, counts, st.none() | numbers, st.sampled_from(["linear", "cosine", "1-sqrt", "log"])
-        ),
+        st.builds(Warmup, inner, counts, st.none() | numbers, st.sampled_from(["linear", "cosine", "1-sqrt", "log"])),
         st.builds(lambda s, steps: (s.clip(0.5, 2)).with_warmup(steps, 1e-3, shape="exponential"), inner, counts),
         st.builds(Clipped, inner, st.floats(-10, 0), st.none() | st.floats(0, 10)),
         st.builds(Repeated, ended, counts),
@@ -982,6 +981,11 @@ def test_two_classes_of_one_name_are_refused() -> None:
     with pytest.raises(TypeError, match=r"a schedule named Rex exists already: lrcore\.schedules\.decays\.Rex"):
         type("Rex", (Schedule,), {})
     assert schedules.REGISTRY["Rex"] is Rex
+
+
+@pytest.mark.parametrize("cls", BUILT_IN)
+def test_no_argument_hides_a_method(cls: type[Schedule]) -> None:
+    assert not {field.name for field in dataclasses.fields(cls)} & set(dir(Schedule))  # type: ignore[arg-type]
 
 
 def test_a_class_without_values_says_so() -> None:

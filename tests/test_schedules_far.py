@@ -145,7 +145,10 @@ CASES: list[tuple[Schedule, Callable[[int], Decimal | Fraction | float]]] = [
     (
         Table([10_000, 2**33, 2**52], [0.5, 0.1, 0.3]),
         lambda t: (
-            0.5 if t < 10_000 else mixed(0.5, 0.1, 1 - Q(t - 10_000, 2**33 - 10_000)) if t < 2**33
+            0.5
+            if t < 10_000
+            else mixed(0.5, 0.1, 1 - Q(t - 10_000, 2**33 - 10_000))
+            if t < 2**33
             else mixed(0.1, 0.3, 1 - Q(min(t, 2**52) - 2**33, 2**52 - 2**33))
         ),
     ),
@@ -237,7 +240,7 @@ CASES: list[tuple[Schedule, Callable[[int], Decimal | Fraction | float]]] = [
         Constant(0.3).with_warmup(10**7, 1e-5, shape="exponential"),
         lambda t: exact(1e-5) * power(Q(0.3) / Q(1e-5), Q(min(t, 10**7), 10**7)),
     ),
-    (InverseTimeDecay(0.1, 0.5).shift(-10**6), lambda t: Q(0.1) / (1 + Q(0.5) * max(t - 10**6, 0))),
+    (InverseTimeDecay(0.1, 0.5).shift(-(10**6)), lambda t: Q(0.1) / (1 + Q(0.5) * max(t - 10**6, 0))),
     (InverseTimeDecay(0.1, 0.5).shift(10**9), lambda t: Q(0.1) / (1 + Q(0.5) * min(t + 10**9, LAST))),
     (InverseTimeDecay(0.1, 0.5).every(1009), lambda t: Q(0.1) / (1 + Q(0.5) * (t // 1009))),
     (

@@ -11,7 +11,7 @@ integer, and any hyperparameter can follow one: learning rate, momentum, betas, 
 
 **Evaluation.** ``s(step)`` takes an integer and gives a float; ``s(steps)`` takes an array of integers of any shape
 and gives float64 values of that shape. Both give the same bits, on every machine and in every build (see
-:mod:`lrcore.schedules.formulas`). A step must lie in [0, 2^53); a negative one raises ValueError, a float or a bool
+:mod:`lrcore.schedules.elementary`). A step must lie in [0, 2^53); a negative one raises ValueError, a float or a bool
 TypeError. Compiled code computes in the default floating-point environment, whatever the caller has set, and gives
 the caller's back; where there is none, NumPy computes in the environment that it finds.
 
@@ -19,7 +19,8 @@ the caller's back; where there is none, NumPy computes in the environment that i
 value is reached, or None for a schedule that never ends (exponential decay, cycles, restarts).
 
 **Composition.** ``a.then(b, at=1000)``, ``s.with_warmup(500)``, ``2 * s``, ``a * b``, ``a + b``, ``s + 0.1``,
-``s.clip(low, high)``, ``s.repeat(3)``, ``s.shift(100)``, ``s.every(500)``: each gives another schedule. At most 50 may lie within one another; ValueError for more.
+``s.clip(low, high)``, ``s.repeat(3)``, ``s.shift(100)``, ``s.every(500)``: each gives another schedule. At most 50
+may lie within one another; ValueError for more.
 
 **Text.** ``repr(s)`` is read back by :func:`parse`, ``s.to_dict()`` (JSON) by :func:`from_dict`.
 

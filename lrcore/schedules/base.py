@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, TypeAlias,
 import numpy as np
 
 from lrcore import checks, kernels
-from lrcore.schedules.fields import LAST_STEP, Boundaries, Check, Count, Integer, OptionalReal, Real, count, each, one_of
+from lrcore.schedules.fields import (
+    LAST_STEP,
+    Boundaries,
+    Check,
+    Count,
+    Integer,
+    OptionalReal,
+    Real,
+    count,
+    each,
+    one_of,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -383,6 +394,18 @@ class Constant(Schedule):
 
     def _over(self, steps: "Steps") -> "Values":
         return np.full(steps.shape, self.value)
+
+    @classmethod
+    def like_deepspeed(
+        cls,
+        warmup_min_lr: float = 0.0,
+        warmup_max_lr: float = 0.001,
+        warmup_num_steps: int = 1000,
+        warmup_type: str = "log",
+    ) -> Schedule:
+        """``WarmupLR`` as training meets it: the first two steps have ``warmup_min_lr``."""
+        steps = max(2, warmup_num_steps) - (checks.one_of("warmup_type", warmup_type, "log", "linear") == "log")
+        return cls(warmup_max_lr).with_warmup(steps, warmup_min_lr, shape=warmup_type).shift(-1)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -1,11 +1,15 @@
 """The schedules with a formula of their own."""
 
 import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from functools import wraps
+from itertools import accumulate
+from operator import mul
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, ParamSpec, TypeVar
 
-from lrcore import kernels
-from lrcore.schedules.base import Schedule
+from lrcore import checks, kernels
+from lrcore.schedules.base import Constant, Join, Schedule, evaluated
 from lrcore.schedules.fields import (
     AtLeastOne,
     Boundaries,
@@ -26,6 +30,20 @@ from lrcore.schedules.fields import (
 
 if TYPE_CHECKING:
     from lrcore.schedules.base import Steps, Values
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _exactly(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """The same function, computed in the default floating-point environment."""
+
+    @wraps(function)
+    def computed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return evaluated(lambda _: function(*args, **kwargs), None)  # type: ignore[no-any-return]
+
+    return computed
 
 
 class _Compiled(Schedule):
@@ -82,6 +100,27 @@ class Linear(_Compiled):
     def _formula(self) -> tuple[Any, ...]:
         return "polynomial", self.initial, self.final, self.steps, 1.0, 0.0, 1.0
 
+    @classmethod
+    @_exactly
+    def like_transformers(cls, lr: float, num_warmup_steps: int, num_training_steps: int) -> Schedule:
+        """``get_linear_schedule_with_warmup``, whose first step has rate 0."""
+        return _warmed(cls(lr, 0.0, num_training_steps - num_warmup_steps), num_warmup_steps)
+
+    @classmethod
+    @_exactly
+    def like_deepspeed(
+        cls,
+        total_num_steps: int,
+        warmup_min_lr: float = 0.0,
+        warmup_max_lr: float = 0.001,
+        warmup_num_steps: int = 1000,
+        warmup_type: str = "log",
+    ) -> Schedule:
+        """``WarmupDecayLR`` as training meets it: the first two steps have ``warmup_min_lr``."""
+        warmup_num_steps = max(2, warmup_num_steps)
+        decay = cls(warmup_max_lr, warmup_min_lr, max(1, total_num_steps - warmup_num_steps))
+        return _deepspeed(warmup_max_lr, warmup_min_lr, warmup_num_steps, warmup_type, decay).shift(-1)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class PolynomialDecay(_Compiled):
@@ -120,6 +159,43 @@ class PolynomialDecay(_Compiled):
 
     def _formula(self) -> tuple[Any, ...]:
         return "polynomial", self.initial, self.final, self.steps, self.power, float(self.cycle), self.k_decay
+
+    @classmethod
+    @_exactly
+    def like_transformers(
+        cls, lr: float, num_warmup_steps: int, num_training_steps: int, lr_end: float = 1e-7, power: float = 1.0
+    ) -> Schedule:
+        """``get_polynomial_decay_schedule_with_warmup``, whose first step has rate 0."""
+        return _warmed(cls(lr, lr_end, num_training_steps - num_warmup_steps, power), num_warmup_steps)
+
+    @classmethod
+    @_exactly
+    def like_timm(
+        cls,
+        lr: float,
+        t_initial: int,
+        power: float = 0.5,
+        lr_min: float = 0.0,
+        *,
+        cycle_mul: float = 1.0,
+        cycle_decay: float = 1.0,
+        cycle_limit: int = 1,
+        warmup_t: int = 0,
+        warmup_lr_init: float = 0.0,
+        warmup_prefix: bool = False,
+        k_decay: float = 1.0,
+        updates: int = 1,
+    ) -> Schedule:
+        """``PolyLRScheduler``; as :meth:`CosineDecay.like_timm` says."""
+        cycles = _cycles(
+            lambda peak, steps: cls(peak, lr_min, steps, power, k_decay=k_decay),
+            lr,
+            t_initial,
+            cycle_mul,
+            cycle_decay,
+            cycle_limit,
+        )
+        return _timm(cycles, lr, warmup_t, warmup_lr_init, warmup_prefix, updates)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -223,23 +299,39 @@ class PowerDecay(_Compiled):
 class StepDecay(_Compiled):
     r"""Multiplied by a factor every so many steps.
 
-    .. math:: \eta_t = \text{initial} \cdot \text{factor}^{\lfloor t / \text{every} \rfloor}
+    .. math:: \eta_t = \text{initial} \cdot \text{factor}^{\lfloor t / \text{decay\_steps} \rfloor}
 
     Parameters
     ----------
     initial : finite float
     factor : float > 0
-    every : int >= 1
+    decay_steps : int >= 1
     """
 
     initial: Real
     factor: Positive
-    every: Count
+    decay_steps: Count
 
     text_name = "step"
 
     def _formula(self) -> tuple[Any, ...]:
-        return "exponential", self.initial, self.factor, self.every, 1.0, math.nan
+        return "exponential", self.initial, self.factor, self.decay_steps, 1.0, math.nan
+
+    @classmethod
+    @_exactly
+    def like_timm(
+        cls,
+        lr: float,
+        decay_t: int,
+        decay_rate: float = 1.0,
+        *,
+        warmup_t: int = 0,
+        warmup_lr_init: float = 0.0,
+        warmup_prefix: bool = True,
+        updates: int = 1,
+    ) -> Schedule:
+        """``StepLRScheduler``; as :meth:`CosineDecay.like_timm` says, but the warmup comes before by default."""
+        return _timm(cls(lr, decay_rate, decay_t), lr, warmup_t, warmup_lr_init, warmup_prefix, updates)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -274,6 +366,24 @@ class PiecewiseConstant(_Compiled):
 
     def _formula(self) -> tuple[Any, ...]:
         return "piecewise_constant", *self.boundaries, *self.values
+
+    @classmethod
+    @_exactly
+    def like_torch(cls, lr: float, milestones: Iterable[int], gamma: float = 0.1) -> "PiecewiseConstant":
+        """``MultiStepLR``: one factor for all milestones, not values."""
+        boundaries = tuple(milestones)
+        return cls(boundaries, tuple(accumulate([lr, *[gamma] * len(boundaries)], mul)))
+
+    @classmethod
+    @_exactly
+    def like_optax(cls, init_value: float, boundaries_and_scales: Mapping[int, float]) -> "PiecewiseConstant":
+        """``piecewise_constant_schedule``: each value is given as a factor on the one before."""
+        return cls(*_scaled(init_value, boundaries_and_scales))
+
+    @classmethod
+    def like_keras(cls, boundaries: Iterable[int], values: Iterable[float]) -> "PiecewiseConstant":
+        """``PiecewiseConstantDecay``, where the step that equals a boundary has the value before it."""
+        return cls(tuple(boundary + 1 for boundary in boundaries), tuple(values))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -312,6 +422,36 @@ class Table(_Compiled):
 
     def _formula(self) -> tuple[Any, ...]:
         return "table", (None, "linear", "cosine").index(self.interpolate), *self.steps, *self.values
+
+    @classmethod
+    @_exactly
+    def like_optax(
+        cls, interpolate_type: str, init_value: float, boundaries_and_scales: Mapping[int, float]
+    ) -> "Table":
+        """``piecewise_interpolate_schedule``: each value is given as a factor on the one before."""
+        steps, values = _scaled(init_value, boundaries_and_scales)
+        return cls((0, *steps), values, interpolate_type)
+
+    @classmethod
+    @_exactly
+    def chebyshev(cls, lr: float, steps: int, low: float = 0.05, high: float = 1.0) -> "Table":
+        r"""Rates that differ widely and together act as the best polynomial of their degree.
+
+        .. math:: \eta_t = \frac{\text{lr}}{\text{high} - (\text{high} - \text{low}) \, (1 + \cos \theta) / 2},
+            \quad \theta = \pi \frac{\sigma(t) + 1/2}{\text{steps}}
+
+        in the fractal order :math:`\sigma`, which keeps the run stable: large rates among small ones. Agarwal, Goel
+        and Zhang, "Acceleration via Fractal Learning Rate Schedules" (2021). ``low`` and ``high``, above 0, are
+        bounds on the curvature relative to 1 / lr; ``steps`` is a power of two.
+        """
+        if checks.whole("steps", steps, 1) & (steps - 1):
+            raise ValueError(f"steps must be a power of two, got {steps}")
+        low, high = checks.number("low", low, "(0, inf)"), checks.number("high", high, "(0, inf)")
+        order = [0]
+        while len(order) < steps:
+            order = [k for first in order for k in (first, 2 * len(order) - 1 - first)]
+        near = CosineDecay(1.0, 2 * steps)
+        return cls(range(steps), [lr / (high - (high - low) * near(2 * k + 1)) for k in order], None)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -352,6 +492,83 @@ class CosineDecay(_Compiled):
     def _formula(self) -> tuple[Any, ...]:
         return "cosine", self.initial, self.final, self.steps, self.exponent, self.k_decay
 
+    @classmethod
+    @_exactly
+    def like_keras(
+        cls,
+        initial_learning_rate: float,
+        decay_steps: int,
+        alpha: float = 0.0,
+        warmup_target: float | None = None,
+        warmup_steps: int = 0,
+    ) -> Schedule:
+        """``CosineDecay``, where ``alpha`` is a fraction of ``warmup_target``, if that is given."""
+        peak = initial_learning_rate if warmup_target is None else warmup_target
+        decay = cls(peak, decay_steps, alpha * peak)
+        return decay if warmup_target is None else _warmed(decay, warmup_steps, initial_learning_rate)
+
+    @classmethod
+    @_exactly
+    def like_transformers(
+        cls, lr: float, num_warmup_steps: int, num_training_steps: int, min_lr: float = 0.0
+    ) -> Schedule:
+        """``get_cosine_schedule_with_warmup`` and ``get_cosine_with_min_lr_schedule_with_warmup``.
+
+        Up to ``num_training_steps``: after that theirs rises again. (With other ``num_cycles``: that of
+        :class:`CosineCycles`.)
+        """
+        return _warmed(cls(lr, num_training_steps - num_warmup_steps, min_lr), num_warmup_steps)
+
+    @classmethod
+    @_exactly
+    def like_timm(
+        cls,
+        lr: float,
+        t_initial: int,
+        lr_min: float = 0.0,
+        *,
+        cycle_mul: float = 1.0,
+        cycle_decay: float = 1.0,
+        cycle_limit: int = 1,
+        warmup_t: int = 0,
+        warmup_lr_init: float = 0.0,
+        warmup_prefix: bool = False,
+        k_decay: float = 1.0,
+        updates: int = 1,
+    ) -> Schedule:
+        """``CosineLRScheduler``, without its noise, which needs torch's generator.
+
+        During the warmup the clock of the schedule runs, unless ``warmup_prefix``, so that the rate falls when the
+        warmup ends. All times are in the scheduler's unit, by default epochs: ``updates`` is the number of updates
+        in it, 1 where ``t_in_epochs=False``. Cycles must be whole, else ValueError.
+        """
+        cycles = _cycles(
+            lambda peak, steps: cls(peak, steps, lr_min, k_decay=k_decay),
+            lr,
+            t_initial,
+            cycle_mul,
+            cycle_decay,
+            cycle_limit,
+        )
+        return _timm(cycles, lr, warmup_t, warmup_lr_init, warmup_prefix, updates)
+
+    @classmethod
+    @_exactly
+    def like_deepspeed(
+        cls,
+        lr: float,
+        total_num_steps: int,
+        warmup_min_ratio: float = 0.0,
+        warmup_num_steps: int = 1000,
+        cos_min_ratio: float = 0.0001,
+        warmup_type: str = "log",
+    ) -> Schedule:
+        """``WarmupCosineLR`` as training meets it: the first step has rate 0, the cosine begins one step on."""
+        warmup_num_steps = max(2, warmup_num_steps)
+        decay = cls(lr, max(1, total_num_steps - warmup_num_steps), cos_min_ratio * lr).shift(1)
+        warmed = _deepspeed(lr, warmup_min_ratio * lr, warmup_num_steps, warmup_type, decay)
+        return Constant(0.0).then(warmed, at=1)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class CosineCycles(_Compiled):
@@ -389,6 +606,26 @@ class CosineCycles(_Compiled):
     def _formula(self) -> tuple[Any, ...]:
         return "cosine_cycles", self.initial, self.final, self.steps, self.cycles, float(self.restart)
 
+    @classmethod
+    @_exactly
+    def like_transformers(
+        cls,
+        lr: float,
+        num_warmup_steps: int,
+        num_training_steps: int,
+        num_cycles: float = 0.5,
+        hard_restarts: bool = False,
+    ) -> Schedule:
+        """``get_cosine_schedule_with_warmup`` with any ``num_cycles``, also past its end.
+
+        With ``hard_restarts`` that of ``get_cosine_with_hard_restarts_schedule_with_warmup``, which ends at 0.
+        """
+        steps = num_training_steps - num_warmup_steps
+        waves: Schedule = cls(lr, steps, num_cycles, restart=hard_restarts)
+        if hard_restarts:
+            waves = waves.then(Constant(0.0), at=steps)
+        return _warmed(waves, num_warmup_steps)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class CosineRestarts(_Compiled):
@@ -421,6 +658,19 @@ class CosineRestarts(_Compiled):
 
     def _formula(self) -> tuple[Any, ...]:
         return "cosine_restarts", self.initial, self.final, self.steps, self.t_mul, self.m_mul
+
+    @classmethod
+    @_exactly
+    def like_keras(
+        cls,
+        initial_learning_rate: float,
+        first_decay_steps: int,
+        t_mul: float = 2.0,
+        m_mul: float = 1.0,
+        alpha: float = 0.0,
+    ) -> "CosineRestarts":
+        """``CosineDecayRestarts``, where ``alpha`` is a fraction."""
+        return cls(initial_learning_rate, first_decay_steps, t_mul, m_mul, alpha * initial_learning_rate)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -478,6 +728,30 @@ class OneCycle(_Compiled):
         linear = float(self.anneal == "linear")
         return "one_cycle", initial, self.peak, initial / self.end_factor, self.steps, warmup, down, linear
 
+    @classmethod
+    @_exactly
+    def like_torch(
+        cls,
+        max_lr: float,
+        total_steps: int,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+    ) -> "OneCycle":
+        """``OneCycleLR``, whose points lie at steps ``pct_start * total_steps - 1`` and ``total_steps - 1``.
+
+        Its momentum, from ``max_momentum`` to ``base_momentum`` and back, is the same with ``max_lr=base_momentum,
+        div_factor=base_momentum / max_momentum, final_div_factor=1.0``.
+        """
+        last = checks.whole("total_steps", total_steps, 2) - 1
+        rise = checks.number("pct_start", pct_start, "[0, 1]") * total_steps - 1.0
+        if not 0.0 <= rise < last:
+            raise ValueError(f"pct_start must be >= 1 / total_steps and < 1, got {pct_start}")
+        anneal = {"cos": "cosine"}.get(checks.one_of("anneal_strategy", anneal_strategy, "cos", "linear"), "linear")
+        return cls(max_lr, last, rise / last, div_factor, final_div_factor, anneal, three_phase)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Cyclic(_Compiled):
@@ -524,8 +798,8 @@ class InverseSqrt(_Compiled):
         \quad w = \text{warmup\_steps}, \quad \tau = \text{timescale}
 
     Vaswani et al., "Attention Is All You Need" (2017), section 5.3, which counts steps from 1 and has
-    :math:`\text{peak} = (d_\text{model} w)^{-1/2}` and :math:`\tau = w`. transformers counts from 0: its first step has rate 0 and all
-    its values come one step later. There is no end.
+    :math:`\text{peak} = (d_\text{model} w)^{-1/2}` and :math:`\tau = w`. transformers counts from 0: its first step
+    has rate 0 and all its values come one step later. There is no end.
 
     Parameters
     ----------
@@ -544,6 +818,13 @@ class InverseSqrt(_Compiled):
 
     def _formula(self) -> tuple[Any, ...]:
         return "inverse_sqrt", self.peak, self.warmup_steps, self.timescale or self.warmup_steps
+
+    @classmethod
+    def like_transformers(cls, lr: float, num_warmup_steps: int, timescale: int | None = None) -> Schedule:
+        """``get_inverse_sqrt_schedule``, whose first step has rate 0 and all others come one later."""
+        if num_warmup_steps == 0:
+            return PowerDecay(lr, 0.5, timescale or 10_000)
+        return Constant(0.0).then(cls(lr, num_warmup_steps, timescale), at=1)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -586,6 +867,24 @@ class WarmupStableDecay(_Compiled):
     def _formula(self) -> tuple[Any, ...]:
         shape = ("1-sqrt", "linear", "cosine", "1-square").index(self.shape)
         return "warmup_stable_decay", self.peak, self.final, self.warmup, self.stable, self.decay, shape
+
+    @classmethod
+    @_exactly
+    def like_transformers(
+        cls,
+        lr: float,
+        num_warmup_steps: int,
+        num_decay_steps: int,
+        num_stable_steps: int,
+        warmup_type: str = "linear",
+        decay_type: str = "cosine",
+        min_lr_ratio: float = 0.0,
+    ) -> Schedule:
+        """``get_wsd_schedule``, which also warms up from ``min_lr_ratio`` times the rate."""
+        low = min_lr_ratio * lr
+        return _warmed(
+            cls(lr, 0, num_stable_steps, num_decay_steps, low, decay_type), num_warmup_steps, low, warmup_type
+        )
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -655,3 +954,62 @@ class Tanh(_Compiled):
 
     def _formula(self) -> tuple[Any, ...]:
         return "tanh", self.peak, self.final, self.steps, self.lower, self.upper
+
+    @classmethod
+    @_exactly
+    def like_timm(
+        cls,
+        lr: float,
+        t_initial: int,
+        lb: float = -7.0,
+        ub: float = 3.0,
+        lr_min: float = 0.0,
+        *,
+        cycle_mul: float = 1.0,
+        cycle_decay: float = 1.0,
+        cycle_limit: int = 1,
+        warmup_t: int = 0,
+        warmup_lr_init: float = 0.0,
+        warmup_prefix: bool = False,
+        updates: int = 1,
+    ) -> Schedule:
+        """``TanhLRScheduler``; as :meth:`CosineDecay.like_timm` says, but the warmup goes to where the tangent is."""
+        cycles = _cycles(
+            lambda peak, steps: cls(peak, steps, lr_min, lb, ub), lr, t_initial, cycle_mul, cycle_decay, cycle_limit
+        )
+        peak = lr if warmup_prefix else cycles(warmup_t)
+        return _timm(cycles, peak, warmup_t, warmup_lr_init, warmup_prefix, updates)
+
+
+# ---- parts of the conversions
+def _scaled(initial: float, scales: Mapping[int, float]) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Steps in order, and the values from the first on, each a factor times the one before."""
+    steps = tuple(sorted(scales))
+    return steps, tuple(accumulate([initial, *(scales[step] for step in steps)], mul))
+
+
+def _warmed(schedule: Schedule, steps: int, start: float = 0.0, shape: str = "linear") -> Schedule:
+    return schedule.with_warmup(steps, start, shape=shape) if steps else schedule
+
+
+def _deepspeed(peak: float, low: float, steps: int, shape: str, then: Schedule) -> Schedule:
+    """The warmup of DeepSpeed, which with "log" is at the peak one step early, and what comes after it."""
+    checks.one_of("warmup_type", shape, "log", "linear")
+    return Constant(peak).with_warmup(steps - (shape == "log"), low, shape=shape).then(then, at=steps)
+
+
+def _cycles(
+    cycle: Callable[[float, int], Schedule], lr: float, steps: int, growth: float, decay: float, limit: int
+) -> Schedule:
+    """One cycle after another, each longer and lower."""
+    lengths = [steps * growth**i for i in range(checks.whole("cycle_limit", limit, 1))]
+    if any(length != int(length) for length in lengths):
+        raise ValueError(f"cycle_mul must give cycles of whole lengths, got {growth} with {steps} steps")
+    parts = [cycle(lr * decay**i, int(length)) for i, length in enumerate(lengths)]
+    return parts[0] if limit == 1 else Join(parts, tuple(map(int, accumulate(lengths[:-1]))))  # type: ignore[arg-type]
+
+
+def _timm(schedule: Schedule, peak: float, steps: int, start: float, prefix: bool, updates: int) -> Schedule:
+    if steps:
+        schedule = Linear(start, peak, steps).then(schedule if prefix else schedule.shift(steps), at=steps)
+    return schedule if updates == 1 else schedule.every(updates)
