@@ -341,14 +341,14 @@ CONVERSIONS = [
     ),
     (
         "timm",
-        "timm.PolyLRScheduler(opt, 20, 1.7, 0.01, cycle_mul=2.0, cycle_limit=2, cycle_decay=0.3, warmup_t=6, k_decay=2.0)",
-        "PolynomialDecay.like_timm(0.1, 20, 1.7, 0.01, cycle_mul=2.0, cycle_limit=2, cycle_decay=0.3, warmup_t=6, k_decay=2.0)",
+        "timm.PolyLRScheduler(opt, 20, 1.7, 0.01, cycle_mul=2.0, cycle_limit=2, warmup_t=6, k_decay=2.0)",
+        "PolynomialDecay.like_timm(0.1, 20, 1.7, 0.01, cycle_mul=2.0, cycle_limit=2, warmup_t=6, k_decay=2.0)",
         150,
     ),
     (
         "timm",
-        "timm.TanhLRScheduler(opt, 20, -5.0, 2.0, 0.01, 2.0, 0.3, 2, warmup_t=6, warmup_prefix=True)",
-        "Tanh.like_timm(0.1, 20, -5.0, 2.0, 0.01, cycle_mul=2.0, cycle_decay=0.3, cycle_limit=2, warmup_t=6, warmup_prefix=True)",
+        "timm.TanhLRScheduler(opt, 20, -5.0, 2.0, 0.01, 1.0, 0.3, 3, warmup_t=6, warmup_prefix=True)",
+        "Tanh.like_timm(0.1, 20, -5, 2, 0.01, cycle_decay=0.3, cycle_limit=3, warmup_t=6, warmup_prefix=True)",
         150,
     ),
     (
@@ -374,6 +374,14 @@ def test_conversions_take_the_arguments_of_the_library(library: str, there: str,
     expected, rtol = theirs(library, there, steps)
     np.testing.assert_allclose(ours(np.arange(steps)), expected, rtol=rtol, atol=rtol * 0.1)
     assert schedules.parse(repr(ours)) == ours
+
+
+def test_every_schedule_of_torch_has_a_row() -> None:
+    module = pytest.importorskip("torch").optim.lr_scheduler
+    document = DOCUMENT.read_text(encoding="utf-8")
+    names = {name for name in module.__all__ if name not in {"LRScheduler"}}
+    assert len(names) > 14
+    assert {name for name in names if name not in document} == set()
 
 
 def test_epochs_of_timm_are_so_many_updates() -> None:

@@ -36,6 +36,7 @@ METHODS: dict[str, Callable[..., Schedule]] = {
     "shift": Schedule.shift,
     "every": Schedule.every,
 }
+CONVERSIONS = {f"like_{name}" for name in ("torch", "keras", "optax", "transformers", "timm", "deepspeed")}
 WORDS = {"none": None, "true": True, "false": False}
 DEEPEST_TEXT = 2 * DEEPEST  # a level of schedules is one of parentheses, or two: Join((..., ...), ...)
 LONGEST_NUMBER = 100  # characters
@@ -164,7 +165,8 @@ class Parser:
             self.advance()
             if token.lower() in WORDS and self.token != "(":
                 return WORDS[token.lower()]
-            made = self.named(token, position)
+            cls = self.named(token, position)
+            made = self.conversion(cls) if self.accept(".") else cls
             args, kwargs = self.arguments()
             return self.made(made, position, *args, **kwargs)
         if self.accept("["):
@@ -211,7 +213,16 @@ class Parser:
                 args.append(self.sum())
         return args, kwargs
 
-    def named(self, name: str, position: int) -> Callable[..., object]:
+    def conversion(self, cls: type[Schedule]) -> Callable[..., object]:
+        position, name = self.position, self.advance()
+        known = sorted(key for key in dir(cls) if key in CONVERSIONS)
+        if name not in known:
+            reason = f"expected one of {', '.join(known)}" if known else f"{cls.__name__} has no conversions"
+            self.fail(f"{reason} after '.', got {checks.shown(name)}", position)
+        made: Callable[..., object] = getattr(cls, name)
+        return made
+
+    def named(self, name: str, position: int) -> type[Schedule]:
         found = NAMES.get(spelled(name))
         if found is Custom:
             self.fail("Custom holds a Python function, which text cannot carry", position)
@@ -247,8 +258,9 @@ def parse(text: str) -> Schedule:
         product   = chain { "*" chain }
         chain     = value { "." method arguments }
         value     = ["-" | "+"] number | text in quotes | None | True | False
-                  | name arguments | "(" sum ")" | "(" values ")" | "[" values "]"
+                  | name ["." conversion] arguments | "(" sum ")" | "(" values ")" | "[" values "]"
         arguments = "(" [ [name "="] sum { "," [name "="] sum } [","] ] ")"
+        conversion = "like_torch" | "like_keras" | "like_optax" | "like_transformers" | "like_timm" | "like_deepspeed"
         method    = "with_warmup" | "then" | "clip" | "repeat" | "shift" | "every"
 
     A name is that of a class, in any case and with or without underscores (``CosineDecay``, ``cosine_decay``), or
