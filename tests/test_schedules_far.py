@@ -333,7 +333,7 @@ WITHIN: list[tuple[Callable[[], Schedule], int, float]] = [
     (lambda: OneCycle(5e-324, 10), 10, 0.0),
     (lambda: InverseSqrt(1e308, LAST), LAST, 1e308),
     (lambda: InverseSqrt(1e308, 1, timescale=LAST), 0, 1e308),
-    (lambda: PowerDecay(1e300, 20.5), 10**16 - 1, 1e-28),
+    (lambda: PowerDecay(1e300, 20.5), 10**15 - 1, 10.0**-7.5),
     (lambda: PowerDecay(1e300, 20.0), 10**15 - 1, 1.0),
     (lambda: PowerDecay(1.0, 1e308), 1, 0.0),
     (lambda: PowerDecay(1.0, 1e308), 0, 1.0),

@@ -206,7 +206,7 @@ class Schedule:
             ``steps`` longer. (torch ``SequentialLR``, Keras ``CosineDecay``.) True: the warmup counts inside the
             total; the schedule is made shorter by ``steps``, and the end stays where it was. (transformers, optax
             ``warmup_cosine_decay_schedule``.) A schedule without a total raises ValueError. Where the schedule's
-            own clock runs from the first warmup step on (timm), it is ``s.shift(steps).with_warmup(steps)``.
+            own clock is to run from the first warmup step on, it is ``s.shift(steps).with_warmup(steps)``.
         shape : "linear", "cosine", "1-sqrt", "log" or "exponential"
         """
         steps = checks.whole("steps", steps, 1)
