@@ -400,6 +400,9 @@ SAME = [
     (Rex(1, 100) - 0.25, -0.25 + Rex(1, 100)),
     (0.25 - Rex(1, 100), 0.25 + -1 * Rex(1, 100)),
     (InverseSqrt(0.1, 16), InverseSqrt(0.1, 16, timescale=16)),
+    ((Rex(1, 100) + 0.5).with_warmup(10, inside=True), (Rex(1, 90) + 0.5).with_warmup(10)),
+    ((Constant(0.5) + Rex(1, 100)).with_warmup(10, inside=True), (Constant(0.5) + Rex(1, 90)).with_warmup(10)),
+    (Rex(1, 100).shift(20).with_warmup(10, inside=True), Rex(1, 90).shift(20).with_warmup(10)),
 ]  # fmt: skip
 
 
@@ -559,6 +562,8 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: Rex(1, 9) + math.inf, ValueError, "value must be finite, got inf"),
     (lambda: Rex(1, 9) - math.nan, ValueError, "value must be finite, got nan"),
     (lambda: Rex(1, 9).every(2).with_warmup(1, inside=True), ValueError,
+     "inside=True needs a schedule with a total of steps, got Rex("),
+    (lambda: (Rex(1, 9) + Rex(1, 9)).with_warmup(1, inside=True), ValueError,
      "inside=True needs a schedule with a total of steps, got Rex("),
     (lambda: Sum(Rex(1, 9), 0.1), TypeError, "second must be a schedule, got 0.1"),
     (lambda: Shifted(0.1, 5), TypeError, "schedule must be a schedule, got 0.1"),

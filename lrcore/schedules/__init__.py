@@ -22,6 +22,10 @@ value is reached, or None for a schedule that never ends (exponential decay, cyc
 ``s.clip(low, high)``, ``s.repeat(3)``, ``s.shift(100)``, ``s.every(500)``: each gives another schedule. At most 50
 may lie within one another; ValueError for more.
 
+**Conversions.** ``OneCycle.like_torch(0.1, total_steps=1000)`` takes the arguments of another library's schedule where
+its conventions are not those here: ``like_torch``, ``like_keras``, ``like_optax``, ``like_transformers``, ``like_timm``,
+``like_deepspeed``.
+
 **Text.** ``repr(s)`` is read back by :func:`parse`, ``s.to_dict()`` (JSON) by :func:`from_dict`.
 
 **A new schedule is one class**: a frozen dataclass with :class:`Schedule` as its base that defines ``_over``. Text,

@@ -690,6 +690,13 @@ class Sum(Schedule):
         a, b = self.first.length, self.second.length
         return None if a is None or b is None else max(a, b)
 
+    def _shortened(self, steps: int) -> Schedule:
+        if self.second.length == 0:
+            return replace(self, first=self.first._shortened(steps))
+        return (
+            replace(self, second=self.second._shortened(steps)) if self.first.length == 0 else super()._shortened(steps)
+        )
+
     def _at(self, step: int) -> float:
         return self.first._at(step) + self.second._at(step)
 
