@@ -23,8 +23,8 @@ value is reached, or None for a schedule that never ends (exponential decay, cyc
 may lie within one another; ValueError for more.
 
 **Conversions.** ``OneCycle.like_torch(0.1, total_steps=1000)`` takes the arguments of another library's schedule where
-its conventions are not those here: ``like_torch``, ``like_keras``, ``like_optax``, ``like_transformers``, ``like_timm``,
-``like_deepspeed``.
+its conventions are not those here: ``like_torch``, ``like_keras``, ``like_optax``, ``like_transformers``,
+``like_timm``, ``like_deepspeed``.
 
 **Text.** ``repr(s)`` is read back by :func:`parse`, ``s.to_dict()`` (JSON) by :func:`from_dict`.
 

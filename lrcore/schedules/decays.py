@@ -9,7 +9,7 @@ from operator import mul
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, ParamSpec, TypeVar
 
 from lrcore import checks, kernels
-from lrcore.schedules.base import Constant, Join, Schedule, evaluated
+from lrcore.schedules.base import Constant, Join, Schedule, Stepped, evaluated
 from lrcore.schedules.fields import (
     AtLeastOne,
     Boundaries,
@@ -295,27 +295,44 @@ class PowerDecay(_Compiled):
         return "power_decay", self.initial, self.power, self.steps
 
 
+class _Interval(int):
+    """A number of steps that is called as the method whose name it has: the argument is older than the method."""
+
+    schedule: Schedule
+
+    def __call__(self, steps: int) -> Stepped:
+        return Stepped(self.schedule, steps)
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class StepDecay(_Compiled):
     r"""Multiplied by a factor every so many steps.
 
-    .. math:: \eta_t = \text{initial} \cdot \text{factor}^{\lfloor t / \text{decay\_steps} \rfloor}
+    .. math:: \eta_t = \text{initial} \cdot \text{factor}^{\lfloor t / \text{every} \rfloor}
 
     Parameters
     ----------
     initial : finite float
     factor : float > 0
-    decay_steps : int >= 1
+    every : int >= 1
     """
 
     initial: Real
     factor: Positive
-    decay_steps: Count
+    every: Count  # type: ignore[assignment]  # callable too, as the method is
 
     text_name = "step"
 
+    def _check(self) -> None:
+        every = _Interval(self.every)
+        every.schedule = self
+        object.__setattr__(self, "every", every)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {**super()._arguments(), "every": int(self.every)}
+
     def _formula(self) -> tuple[Any, ...]:
-        return "exponential", self.initial, self.factor, self.decay_steps, 1.0, math.nan
+        return "exponential", self.initial, self.factor, self.every, 1.0, math.nan
 
     @classmethod
     @_exactly
