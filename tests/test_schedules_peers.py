@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -404,6 +405,27 @@ def test_epochs_of_timm_are_so_many_updates() -> None:
         (lambda: schedules.CosineDecay.like_timm(0.1, 5, cycle_limit=0), ValueError, "cycle_limit must be >= 1, got 0"),
         (lambda: schedules.Table.chebyshev(0.1, 12), ValueError, "steps must be a power of two, got 12"),
         (lambda: schedules.Table.chebyshev(0.1, 8, low=0.0), ValueError, "low must be finite and > 0, got 0.0"),
+        (lambda: schedules.Table.chebyshev(0.1, 2**30), ValueError, "steps must be <= 1048576, got 1073741824"),
+        (lambda: schedules.CosineDecay.like_transformers(0.1, 60, 60), ValueError,
+         "num_warmup_steps must be < num_training_steps = 60, got 60"),
+        (lambda: schedules.CosineDecay.like_keras("a", 60), TypeError,
+         "initial_learning_rate must be a number, got 'a'"),
+        (lambda: schedules.CosineDecay.like_keras(0.1, 60, alpha=None), TypeError, "alpha must be a number, got None"),
+        (lambda: schedules.CosineDecay.like_timm(0.1, 60.0), TypeError, "t_initial must be an integer, got 60.0"),
+        (lambda: schedules.Tanh.like_timm(0.1, 60, updates=0), ValueError, "updates must be >= 1, got 0"),
+        (lambda: schedules.Tanh.like_timm(0.1, 60, warmup_prefix=1), TypeError,
+         "warmup_prefix must be True or False, got 1"),
+        (lambda: schedules.PiecewiseConstant.like_torch(0.1, count(1)), ValueError, "milestones must have at most"),
+        (lambda: schedules.PiecewiseConstant.like_keras([2, 1], [1, 2, 3]), ValueError,
+         "boundaries must increase strictly, got (2, 1)"),
+        (lambda: schedules.PiecewiseConstant.like_optax(0.1, [3, 4]), TypeError,
+         "boundaries_and_scales must be a mapping, got [3, 4]"),
+        (lambda: schedules.PiecewiseConstant.like_optax(0.1, {0.5: 2}), TypeError,
+         "a step of boundaries_and_scales must be an integer, got 0.5"),
+        (lambda: schedules.Table.like_optax("linear", 0.1, {5: "2"}), TypeError,
+         "boundaries_and_scales[5] must be a number, got '2'"),
+        (lambda: schedules.Constant.like_deepspeed("1"), TypeError, "warmup_min_lr must be a number, got '1'"),
+        (lambda: schedules.OneCycle.like_torch(0.1), TypeError, "missing a required argument: 'total_steps'"),
         (lambda: schedules.Linear.like_deepspeed(100, warmup_type="cos"), ValueError,
          "warmup_type must be one of 'log', 'linear', got 'cos'"),
     ],

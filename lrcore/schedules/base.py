@@ -1,13 +1,25 @@
 """What every schedule has, the schedules made of other schedules, and those without a formula."""
 
 import copyreg
+import inspect
 import math
 import numbers
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, TypeAlias, get_type_hints, overload
+from functools import cache, wraps
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    NoReturn,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    get_type_hints,
+    overload,
+)
 
 import numpy as np
 
@@ -43,6 +55,30 @@ NAMES: dict[str, type["Schedule"]] = {}
 
 evaluated: Callable[[Callable[[Any], Any], Any], Any] = kernels.formulas(kernels.selected).in_default_environment
 """``function(argument)``, computed in the default floating-point environment where there is compiled code."""
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def conversion(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A function whose annotations check its arguments, as those of fields do; in the default environment."""
+    signature = inspect.signature(function)
+    of = {name: getattr(parameter.annotation, "__metadata__", ()) for name, parameter in signature.parameters.items()}
+
+    @wraps(function)
+    def converted(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        given = signature.bind(*args, **kwargs)
+
+        def convert(arguments: dict[str, Any]) -> _R:
+            for name in arguments:
+                for check in of[name]:
+                    arguments[name] = check(name, arguments[name])
+            return function(*given.args, **given.kwargs)
+
+        return evaluated(convert, given.arguments)  # type: ignore[no-any-return]
+
+    return converted
 
 
 def _schedule(name: str, value: Any) -> "Schedule":
@@ -396,11 +432,12 @@ class Constant(Schedule):
         return np.full(steps.shape, self.value)
 
     @classmethod
+    @conversion
     def like_deepspeed(
         cls,
-        warmup_min_lr: float = 0.0,
-        warmup_max_lr: float = 0.001,
-        warmup_num_steps: int = 1000,
+        warmup_min_lr: Real = 0.0,
+        warmup_max_lr: Real = 0.001,
+        warmup_num_steps: Count = 1000,
         warmup_type: str = "log",
     ) -> Schedule:
         """``WarmupLR`` as training meets it: the first two steps have ``warmup_min_lr``."""

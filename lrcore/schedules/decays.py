@@ -3,13 +3,12 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import wraps
 from itertools import accumulate
 from operator import mul
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from lrcore import checks, kernels
-from lrcore.schedules.base import Constant, Join, Schedule, Stepped, evaluated
+from lrcore.schedules.base import Constant, Join, Schedule, Stepped, conversion
 from lrcore.schedules.fields import (
     AtLeastOne,
     Boundaries,
@@ -24,26 +23,18 @@ from lrcore.schedules.fields import (
     Positive,
     Real,
     Reals,
+    at_most_entries,
+    count,
+    each,
     one_of,
     optional,
+    points,
+    real,
+    scales,
 )
 
 if TYPE_CHECKING:
     from lrcore.schedules.base import Steps, Values
-
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-def _exactly(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """The same function, computed in the default floating-point environment."""
-
-    @wraps(function)
-    def computed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        return evaluated(lambda _: function(*args, **kwargs), None)  # type: ignore[no-any-return]
-
-    return computed
 
 
 class _Compiled(Schedule):
@@ -101,19 +92,19 @@ class Linear(_Compiled):
         return "polynomial", self.initial, self.final, self.steps, 1.0, 0.0, 1.0
 
     @classmethod
-    @_exactly
-    def like_transformers(cls, lr: float, num_warmup_steps: int, num_training_steps: int) -> Schedule:
+    @conversion
+    def like_transformers(cls, lr: Real, num_warmup_steps: CountOrZero, num_training_steps: Count) -> Schedule:
         """``get_linear_schedule_with_warmup``, whose first step has rate 0."""
-        return _warmed(cls(lr, 0.0, num_training_steps - num_warmup_steps), num_warmup_steps)
+        return _warmed(cls(lr, 0.0, _after(num_warmup_steps, num_training_steps)), num_warmup_steps)
 
     @classmethod
-    @_exactly
+    @conversion
     def like_deepspeed(
         cls,
-        total_num_steps: int,
-        warmup_min_lr: float = 0.0,
-        warmup_max_lr: float = 0.001,
-        warmup_num_steps: int = 1000,
+        total_num_steps: Count,
+        warmup_min_lr: Real = 0.0,
+        warmup_max_lr: Real = 0.001,
+        warmup_num_steps: CountOrZero = 1000,
         warmup_type: str = "log",
     ) -> Schedule:
         """``WarmupDecayLR`` as training meets it: the first two steps have ``warmup_min_lr``."""
@@ -161,30 +152,30 @@ class PolynomialDecay(_Compiled):
         return "polynomial", self.initial, self.final, self.steps, self.power, float(self.cycle), self.k_decay
 
     @classmethod
-    @_exactly
+    @conversion
     def like_transformers(
-        cls, lr: float, num_warmup_steps: int, num_training_steps: int, lr_end: float = 1e-7, power: float = 1.0
+        cls, lr: Real, num_warmup_steps: CountOrZero, num_training_steps: Count, lr_end: Real = 1e-7, power: Real = 1.0
     ) -> Schedule:
         """``get_polynomial_decay_schedule_with_warmup``, whose first step has rate 0."""
-        return _warmed(cls(lr, lr_end, num_training_steps - num_warmup_steps, power), num_warmup_steps)
+        return _warmed(cls(lr, lr_end, _after(num_warmup_steps, num_training_steps), power), num_warmup_steps)
 
     @classmethod
-    @_exactly
+    @conversion
     def like_timm(
         cls,
-        lr: float,
-        t_initial: int,
-        power: float = 0.5,
-        lr_min: float = 0.0,
+        lr: Real,
+        t_initial: Count,
+        power: Real = 0.5,
+        lr_min: Real = 0.0,
         *,
-        cycle_mul: float = 1.0,
-        cycle_decay: float = 1.0,
-        cycle_limit: int = 1,
-        warmup_t: int = 0,
-        warmup_lr_init: float = 0.0,
-        warmup_prefix: bool = False,
-        k_decay: float = 1.0,
-        updates: int = 1,
+        cycle_mul: Real = 1.0,
+        cycle_decay: Real = 1.0,
+        cycle_limit: Count = 1,
+        warmup_t: CountOrZero = 0,
+        warmup_lr_init: Real = 0.0,
+        warmup_prefix: Flag = False,
+        k_decay: Real = 1.0,
+        updates: Count = 1,
     ) -> Schedule:
         """``PolyLRScheduler``; as :meth:`CosineDecay.like_timm` says."""
         cycles = _cycles(
@@ -335,17 +326,17 @@ class StepDecay(_Compiled):
         return "exponential", self.initial, self.factor, self.every, 1.0, math.nan
 
     @classmethod
-    @_exactly
+    @conversion
     def like_timm(
         cls,
-        lr: float,
-        decay_t: int,
-        decay_rate: float = 1.0,
+        lr: Real,
+        decay_t: Count,
+        decay_rate: Real = 1.0,
         *,
-        warmup_t: int = 0,
-        warmup_lr_init: float = 0.0,
-        warmup_prefix: bool = True,
-        updates: int = 1,
+        warmup_t: CountOrZero = 0,
+        warmup_lr_init: Real = 0.0,
+        warmup_prefix: Flag = True,
+        updates: Count = 1,
     ) -> Schedule:
         """``StepLRScheduler``; as :meth:`CosineDecay.like_timm` says, but the warmup comes before by default."""
         return _timm(cls(lr, decay_rate, decay_t), lr, warmup_t, warmup_lr_init, warmup_prefix, updates)
@@ -385,20 +376,27 @@ class PiecewiseConstant(_Compiled):
         return "piecewise_constant", *self.boundaries, *self.values
 
     @classmethod
-    @_exactly
-    def like_torch(cls, lr: float, milestones: Iterable[int], gamma: float = 0.1) -> "PiecewiseConstant":
+    @conversion
+    def like_torch(
+        cls, lr: Real, milestones: Annotated[Iterable[int], each(count, increasing=True)], gamma: Real = 0.1
+    ) -> "PiecewiseConstant":
         """``MultiStepLR``: one factor for all milestones, not values."""
         boundaries = tuple(milestones)
         return cls(boundaries, tuple(accumulate([lr, *[gamma] * len(boundaries)], mul)))
 
     @classmethod
-    @_exactly
-    def like_optax(cls, init_value: float, boundaries_and_scales: Mapping[int, float]) -> "PiecewiseConstant":
+    @conversion
+    def like_optax(
+        cls, init_value: Real, boundaries_and_scales: Annotated[Mapping[int, float], scales]
+    ) -> "PiecewiseConstant":
         """``piecewise_constant_schedule``: each value is given as a factor on the one before."""
         return cls(*_scaled(init_value, boundaries_and_scales))
 
     @classmethod
-    def like_keras(cls, boundaries: Iterable[int], values: Iterable[float]) -> "PiecewiseConstant":
+    @conversion
+    def like_keras(
+        cls, boundaries: Annotated[Iterable[int], points], values: Annotated[Iterable[float], each(real)]
+    ) -> "PiecewiseConstant":
         """``PiecewiseConstantDecay``, where the step that equals a boundary has the value before it."""
         return cls(tuple(boundary + 1 for boundary in boundaries), tuple(values))
 
@@ -441,17 +439,19 @@ class Table(_Compiled):
         return "table", (None, "linear", "cosine").index(self.interpolate), *self.steps, *self.values
 
     @classmethod
-    @_exactly
+    @conversion
     def like_optax(
-        cls, interpolate_type: str, init_value: float, boundaries_and_scales: Mapping[int, float]
+        cls, interpolate_type: str, init_value: Real, boundaries_and_scales: Annotated[Mapping[int, float], scales]
     ) -> "Table":
         """``piecewise_interpolate_schedule``: each value is given as a factor on the one before."""
         steps, values = _scaled(init_value, boundaries_and_scales)
         return cls((0, *steps), values, interpolate_type)
 
     @classmethod
-    @_exactly
-    def chebyshev(cls, lr: float, steps: int, low: float = 0.05, high: float = 1.0) -> "Table":
+    @conversion
+    def chebyshev(
+        cls, lr: Real, steps: Annotated[int, at_most_entries], low: Positive = 0.05, high: Positive = 1.0
+    ) -> "Table":
         r"""Rates that differ widely and together act as the best polynomial of their degree.
 
         .. math:: \eta_t = \frac{\text{lr}}{\text{high} - (\text{high} - \text{low}) \, (1 + \cos \theta) / 2},
@@ -461,9 +461,8 @@ class Table(_Compiled):
         and Zhang, "Acceleration via Fractal Learning Rate Schedules" (2021). ``low`` and ``high``, above 0, are
         bounds on the curvature relative to 1 / lr; ``steps`` is a power of two.
         """
-        if checks.whole("steps", steps, 1) & (steps - 1):
+        if steps < 1 or steps & (steps - 1):
             raise ValueError(f"steps must be a power of two, got {steps}")
-        low, high = checks.number("low", low, "(0, inf)"), checks.number("high", high, "(0, inf)")
         order = [0]
         while len(order) < steps:
             order = [k for first in order for k in (first, 2 * len(order) - 1 - first)]
@@ -510,14 +509,14 @@ class CosineDecay(_Compiled):
         return "cosine", self.initial, self.final, self.steps, self.exponent, self.k_decay
 
     @classmethod
-    @_exactly
+    @conversion
     def like_keras(
         cls,
-        initial_learning_rate: float,
-        decay_steps: int,
-        alpha: float = 0.0,
-        warmup_target: float | None = None,
-        warmup_steps: int = 0,
+        initial_learning_rate: Real,
+        decay_steps: Count,
+        alpha: Real = 0.0,
+        warmup_target: OptionalReal = None,
+        warmup_steps: CountOrZero = 0,
     ) -> Schedule:
         """``CosineDecay``, where ``alpha`` is a fraction of ``warmup_target``, if that is given."""
         peak = initial_learning_rate if warmup_target is None else warmup_target
@@ -525,33 +524,33 @@ class CosineDecay(_Compiled):
         return decay if warmup_target is None else _warmed(decay, warmup_steps, initial_learning_rate)
 
     @classmethod
-    @_exactly
+    @conversion
     def like_transformers(
-        cls, lr: float, num_warmup_steps: int, num_training_steps: int, min_lr: float = 0.0
+        cls, lr: Real, num_warmup_steps: CountOrZero, num_training_steps: Count, min_lr: Real = 0.0
     ) -> Schedule:
         """``get_cosine_schedule_with_warmup`` and ``get_cosine_with_min_lr_schedule_with_warmup``.
 
         Up to ``num_training_steps``: after that theirs rises again. (With other ``num_cycles``: that of
         :class:`CosineCycles`.)
         """
-        return _warmed(cls(lr, num_training_steps - num_warmup_steps, min_lr), num_warmup_steps)
+        return _warmed(cls(lr, _after(num_warmup_steps, num_training_steps), min_lr), num_warmup_steps)
 
     @classmethod
-    @_exactly
+    @conversion
     def like_timm(
         cls,
-        lr: float,
-        t_initial: int,
-        lr_min: float = 0.0,
+        lr: Real,
+        t_initial: Count,
+        lr_min: Real = 0.0,
         *,
-        cycle_mul: float = 1.0,
-        cycle_decay: float = 1.0,
-        cycle_limit: int = 1,
-        warmup_t: int = 0,
-        warmup_lr_init: float = 0.0,
-        warmup_prefix: bool = False,
-        k_decay: float = 1.0,
-        updates: int = 1,
+        cycle_mul: Real = 1.0,
+        cycle_decay: Real = 1.0,
+        cycle_limit: Count = 1,
+        warmup_t: CountOrZero = 0,
+        warmup_lr_init: Real = 0.0,
+        warmup_prefix: Flag = False,
+        k_decay: Real = 1.0,
+        updates: Count = 1,
     ) -> Schedule:
         """``CosineLRScheduler``, without its noise, which needs torch's generator.
 
@@ -570,14 +569,14 @@ class CosineDecay(_Compiled):
         return _timm(cycles, lr, warmup_t, warmup_lr_init, warmup_prefix, updates)
 
     @classmethod
-    @_exactly
+    @conversion
     def like_deepspeed(
         cls,
-        lr: float,
-        total_num_steps: int,
-        warmup_min_ratio: float = 0.0,
-        warmup_num_steps: int = 1000,
-        cos_min_ratio: float = 0.0001,
+        lr: Real,
+        total_num_steps: Count,
+        warmup_min_ratio: Real = 0.0,
+        warmup_num_steps: CountOrZero = 1000,
+        cos_min_ratio: Real = 0.0001,
         warmup_type: str = "log",
     ) -> Schedule:
         """``WarmupCosineLR`` as training meets it: the first step has rate 0, the cosine begins one step on."""
@@ -624,20 +623,20 @@ class CosineCycles(_Compiled):
         return "cosine_cycles", self.initial, self.final, self.steps, self.cycles, float(self.restart)
 
     @classmethod
-    @_exactly
+    @conversion
     def like_transformers(
         cls,
-        lr: float,
-        num_warmup_steps: int,
-        num_training_steps: int,
-        num_cycles: float = 0.5,
-        hard_restarts: bool = False,
+        lr: Real,
+        num_warmup_steps: CountOrZero,
+        num_training_steps: Count,
+        num_cycles: Real = 0.5,
+        hard_restarts: Flag = False,
     ) -> Schedule:
         """``get_cosine_schedule_with_warmup`` with any ``num_cycles``, also past its end.
 
         With ``hard_restarts`` that of ``get_cosine_with_hard_restarts_schedule_with_warmup``, which ends at 0.
         """
-        steps = num_training_steps - num_warmup_steps
+        steps = _after(num_warmup_steps, num_training_steps)
         waves: Schedule = cls(lr, steps, num_cycles, restart=hard_restarts)
         if hard_restarts:
             waves = waves.then(Constant(0.0), at=steps)
@@ -677,14 +676,14 @@ class CosineRestarts(_Compiled):
         return "cosine_restarts", self.initial, self.final, self.steps, self.t_mul, self.m_mul
 
     @classmethod
-    @_exactly
+    @conversion
     def like_keras(
         cls,
-        initial_learning_rate: float,
-        first_decay_steps: int,
-        t_mul: float = 2.0,
-        m_mul: float = 1.0,
-        alpha: float = 0.0,
+        initial_learning_rate: Real,
+        first_decay_steps: Count,
+        t_mul: Real = 2.0,
+        m_mul: Real = 1.0,
+        alpha: Real = 0.0,
     ) -> "CosineRestarts":
         """``CosineDecayRestarts``, where ``alpha`` is a fraction."""
         return cls(initial_learning_rate, first_decay_steps, t_mul, m_mul, alpha * initial_learning_rate)
@@ -746,16 +745,16 @@ class OneCycle(_Compiled):
         return "one_cycle", initial, self.peak, initial / self.end_factor, self.steps, warmup, down, linear
 
     @classmethod
-    @_exactly
+    @conversion
     def like_torch(
         cls,
-        max_lr: float,
-        total_steps: int,
-        pct_start: float = 0.3,
+        max_lr: Real,
+        total_steps: Count,
+        pct_start: Real = 0.3,
         anneal_strategy: str = "cos",
-        div_factor: float = 25.0,
-        final_div_factor: float = 1e4,
-        three_phase: bool = False,
+        div_factor: Real = 25.0,
+        final_div_factor: Real = 1e4,
+        three_phase: Flag = False,
     ) -> "OneCycle":
         """``OneCycleLR``, whose points lie at steps ``pct_start * total_steps - 1`` and ``total_steps - 1``.
 
@@ -837,7 +836,8 @@ class InverseSqrt(_Compiled):
         return "inverse_sqrt", self.peak, self.warmup_steps, self.timescale or self.warmup_steps
 
     @classmethod
-    def like_transformers(cls, lr: float, num_warmup_steps: int, timescale: int | None = None) -> Schedule:
+    @conversion
+    def like_transformers(cls, lr: Real, num_warmup_steps: CountOrZero, timescale: OptionalCount = None) -> Schedule:
         """``get_inverse_sqrt_schedule``, whose first step has rate 0 and all others come one later."""
         if num_warmup_steps == 0:
             return PowerDecay(lr, 0.5, timescale or 10_000)
@@ -886,16 +886,16 @@ class WarmupStableDecay(_Compiled):
         return "warmup_stable_decay", self.peak, self.final, self.warmup, self.stable, self.decay, shape
 
     @classmethod
-    @_exactly
+    @conversion
     def like_transformers(
         cls,
-        lr: float,
-        num_warmup_steps: int,
-        num_decay_steps: int,
-        num_stable_steps: int,
+        lr: Real,
+        num_warmup_steps: CountOrZero,
+        num_decay_steps: Count,
+        num_stable_steps: CountOrZero,
         warmup_type: str = "linear",
         decay_type: str = "cosine",
-        min_lr_ratio: float = 0.0,
+        min_lr_ratio: Real = 0.0,
     ) -> Schedule:
         """``get_wsd_schedule``, which also warms up from ``min_lr_ratio`` times the rate."""
         low = min_lr_ratio * lr
@@ -973,22 +973,22 @@ class Tanh(_Compiled):
         return "tanh", self.peak, self.final, self.steps, self.lower, self.upper
 
     @classmethod
-    @_exactly
+    @conversion
     def like_timm(
         cls,
-        lr: float,
-        t_initial: int,
-        lb: float = -7.0,
-        ub: float = 3.0,
-        lr_min: float = 0.0,
+        lr: Real,
+        t_initial: Count,
+        lb: Real = -7.0,
+        ub: Real = 3.0,
+        lr_min: Real = 0.0,
         *,
-        cycle_mul: float = 1.0,
-        cycle_decay: float = 1.0,
-        cycle_limit: int = 1,
-        warmup_t: int = 0,
-        warmup_lr_init: float = 0.0,
-        warmup_prefix: bool = False,
-        updates: int = 1,
+        cycle_mul: Real = 1.0,
+        cycle_decay: Real = 1.0,
+        cycle_limit: Count = 1,
+        warmup_t: CountOrZero = 0,
+        warmup_lr_init: Real = 0.0,
+        warmup_prefix: Flag = False,
+        updates: Count = 1,
     ) -> Schedule:
         """``TanhLRScheduler``; as :meth:`CosineDecay.like_timm` says, but the warmup goes to where the tangent is."""
         cycles = _cycles(
@@ -1005,6 +1005,13 @@ def _scaled(initial: float, scales: Mapping[int, float]) -> tuple[tuple[int, ...
     return steps, tuple(accumulate([initial, *(scales[step] for step in steps)], mul))
 
 
+def _after(warmup: int, total: int) -> int:
+    """The steps of training that are left after the warmup."""
+    if warmup >= total:
+        raise ValueError(f"num_warmup_steps must be < num_training_steps = {total}, got {warmup}")
+    return total - warmup
+
+
 def _warmed(schedule: Schedule, steps: int, start: float = 0.0, shape: str = "linear") -> Schedule:
     return schedule.with_warmup(steps, start, shape=shape) if steps else schedule
 
@@ -1019,10 +1026,11 @@ def _cycles(
     cycle: Callable[[float, int], Schedule], lr: float, steps: int, growth: float, decay: float, limit: int
 ) -> Schedule:
     """One cycle after another, each longer and lower."""
-    lengths = [steps * growth**i for i in range(checks.whole("cycle_limit", limit, 1))]
-    if any(length != int(length) for length in lengths):
+    lengths = list(accumulate([float(steps), *[growth] * (limit - 1)], mul))
+    if any(length < 1.0 or length != length // 1.0 for length in lengths):
         raise ValueError(f"cycle_mul must give cycles of whole lengths, got {growth} with {steps} steps")
-    parts = [cycle(lr * decay**i, int(length)) for i, length in enumerate(lengths)]
+    peaks = accumulate([lr, *[decay] * (limit - 1)], mul)
+    parts = [cycle(peak, int(length)) for peak, length in zip(peaks, lengths, strict=True)]
     return parts[0] if limit == 1 else Join(parts, tuple(map(int, accumulate(lengths[:-1]))))  # type: ignore[arg-type]
 
 
