@@ -291,6 +291,12 @@ CASES: list[tuple[Schedule, Callable[[int], float], int | None]] = [
         100,
     ),
     (Linear(1, 0, 30) + StepDecay(0.1, 0.5, 20), lambda t: 1 - min(t, 30) / 30 + 0.1 / 2 ** (t // 20), None),
+    ((Linear(1, 0, 30) + 0.5).shift(9) * StepDecay(2, 0.5, 20), lambda t: (
+        (1 - min(t + 9, 30) / 30 + 0.5) * 2 / 2 ** (t // 20)
+    ), None),
+    (2 * (Linear(1, 0, 30) + (Linear(1, 0, 60) + 0.5)), lambda t: (
+        2 * (1 - min(t, 30) / 30 + 1 - min(t, 60) / 60 + 0.5)
+    ), 60),
     (Linear(1, 0, 30) + 0.5, lambda t: 1 - min(t, 30) / 30 + 0.5, 30),
     (1 - Linear(1, 0.5, 30) * Linear(1, 0.5, 60), lambda t: 1 - (1 - min(t, 30) / 60) * (1 - min(t, 60) / 120), 60),
     (2 * Rex(0.3, 100), lambda t: 0.6 * (1 - min(t, 100) / 100) / (1 - min(t, 100) / 200), 100),

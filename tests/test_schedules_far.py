@@ -402,3 +402,12 @@ def test_what_goes_from_one_value_to_another_stays_between_them(
             value = schedule(step)
             slack = 2 * max(math.ulp(low), math.ulp(high))
             assert low - slack <= value <= high + slack, schedule
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_a_cycle_begins_at_its_step_also_where_the_product_of_step_and_cycles_is_no_double(build: str) -> None:
+    with kernels.using(build):
+        schedule = CosineCycles(0.3, 1009, 3.0, restart=True)
+    for step in (1009 * m for m in range(LAST // 1009 - 40, LAST // 1009)):
+        assert schedule(step) == 0.3, step
+        assert schedule(step + 1) == pytest.approx(0.3 * math.cos(math.pi * 1.5 / 1009) ** 2, rel=1e-12), step

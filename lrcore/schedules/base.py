@@ -573,7 +573,7 @@ class Warmup(Schedule):
         return self._ramp.value(step)  # type: ignore[no-any-return]
 
     def _over(self, steps: "Steps") -> "Values":
-        ramp = self._ramp.values(np.minimum(steps, self.steps))
+        ramp = self._ramp.values(steps)
         after = self.schedule._over(np.maximum(steps - self.steps, 0))
         return np.where(steps < self.steps, ramp, after)
 

@@ -461,7 +461,7 @@ class Table(_Compiled):
         and Zhang, "Acceleration via Fractal Learning Rate Schedules" (2021). ``low`` and ``high``, above 0, are
         bounds on the curvature relative to 1 / lr; ``steps`` is a power of two.
         """
-        if steps < 1 or steps & (steps - 1):
+        if steps & (steps - 1):
             raise ValueError(f"steps must be a power of two, got {steps}")
         order = [0]
         while len(order) < steps:
@@ -1000,9 +1000,8 @@ class Tanh(_Compiled):
 
 # ---- parts of the conversions
 def _scaled(initial: float, scales: Mapping[int, float]) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Steps in order, and the values from the first on, each a factor times the one before."""
-    steps = tuple(sorted(scales))
-    return steps, tuple(accumulate([initial, *(scales[step] for step in steps)], mul))
+    """The steps, and the values from the first on, each a factor times the one before."""
+    return tuple(scales), tuple(accumulate([initial, *scales.values()], mul))
 
 
 def _after(warmup: int, total: int) -> int:
