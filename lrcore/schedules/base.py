@@ -63,16 +63,15 @@ _R = TypeVar("_R")
 
 def conversion(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """A function whose annotations check its arguments, as those of fields do; in the default environment."""
-    signature = inspect.signature(function)
-    of = {name: getattr(parameter.annotation, "__metadata__", ()) for name, parameter in signature.parameters.items()}
 
     @wraps(function)
     def converted(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        signature = inspect.signature(function)
         given = signature.bind(*args, **kwargs)
 
         def convert(arguments: dict[str, Any]) -> _R:
             for name in arguments:
-                for check in of[name]:
+                for check in getattr(signature.parameters[name].annotation, "__metadata__", ()):
                     arguments[name] = check(name, arguments[name])
             return function(*given.args, **given.kwargs)
 
