@@ -759,7 +759,7 @@ def any_schedule(draw: st.DrawFn) -> Schedule:
     return draw(st.recursive(leaves, composed, max_leaves=6))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(any_schedule(), st.integers(0, 2000))
 def test_any_schedule_survives_text_json_and_pickle(schedule: Schedule, step: int) -> None:
     value = schedule(step)
