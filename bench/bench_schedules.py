@@ -24,6 +24,7 @@ from conftest import TINY
 from lrcore import kernels, schedules
 from lrcore.schedules import (
     Constant,
+    CosineCycles,
     CosineDecay,
     CosineRestarts,
     Custom,
@@ -36,9 +37,12 @@ from lrcore.schedules import (
     OneCycle,
     PiecewiseConstant,
     PolynomialDecay,
+    PowerDecay,
     Rex,
     Schedule,
     StepDecay,
+    Table,
+    Tanh,
     WarmupStableDecay,
 )
 
@@ -57,6 +61,10 @@ CLASSES: list[Schedule] = [
     InverseSqrt(0.1, 400),
     WarmupStableDecay(0.1, 100, 300, 600),
     Rex(0.1, 1000),
+    PowerDecay(0.1, 0.5),
+    CosineCycles(0.1, 1000, 2.5),
+    Tanh(0.1, 1000),
+    Table([0, 100, 1000], [0.0, 0.1, 0.01], "cosine"),
     Join([Constant(0.1), Linear(0.1, 0, 500)], [500]),
     Custom(lambda step: 0.1),
 ]
@@ -66,6 +74,9 @@ COMPOSED: list[Schedule] = [
     CosineDecay(0.1, 1000) * StepDecay(1, 0.5, 30),
     CosineDecay(0.1, 1000).clip(0.01, 0.09),
     CosineDecay(0.1, 100).repeat(10),
+    CosineDecay(0.1, 1000) + 0.01,
+    CosineDecay(0.1, 1000).shift(100),
+    CosineDecay(0.1, 100).every(10),
 ]
 MILLION = np.arange(1_000 if TINY else 1_000_000)
 COSINE = CosineDecay(0.3, 1_000_000, final=0.01)

@@ -88,6 +88,7 @@ cdef extern from *:
     }
     """
     double scaled(double x, int exponent) noexcept nogil
+    double power_of_two(int exponent) noexcept nogil
     const double[8] G
     const double[32] EXP2_HIGH
     const double[32] EXP2_LOW
@@ -194,16 +195,22 @@ cdef inline Pair logarithm(double x) noexcept nogil:
     return fast_two_sum(p[0], p[1] + (2.0 * (t[1] + (s[1] + w[1])) + k * LN2_LOW))
 
 
+cdef inline Pair reduced(double high, double low) noexcept nogil:
+    """n and e^r - 1 for e^h = 2^(n/32) e^r, with n the nearest integer; h a double-double."""
+    cdef double n = (high * STEPS_PER_UNIT + ROUND) - ROUND
+    cdef double r = (high - n * STEP_HIGH) + (low - n * STEP_LOW)
+    return n, r + r * r * (0.5 + r * (1.0 / 6.0 + r * (
+        1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0)))))
+
+
 cdef inline double exponential_of(double high, double low) noexcept nogil:
     """e to the power of a double-double."""
     low = low if fabs(high) <= 800.0 else 0.0
     high = 800.0 if high > 800.0 else (-800.0 if high < -800.0 else high)
-    cdef double n = (high * STEPS_PER_UNIT + ROUND) - ROUND
-    cdef double r = (high - n * STEP_HIGH) + (low - n * STEP_LOW)
+    cdef Pair parts = reduced(high, low)
+    cdef double n = parts[0], p = parts[1]
     cdef int integer = <int> (n if n == n else 0.0)
     cdef int j = integer & 31
-    cdef double p = r + r * r * (0.5 + r * (1.0 / 6.0 + r * (
-        1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0)))))
     return scaled(EXP2_HIGH[j] + (EXP2_LOW[j] + EXP2_HIGH[j] * p), (integer - j) >> 5)
 
 
@@ -228,6 +235,23 @@ cdef inline double power(double x, double y) noexcept nogil:
     return power_of_log(log[0], log[1], y)
 
 
+cdef inline double less_power(double x, double y) noexcept nogil:
+    """1 - x^y for x in [0, 1] and y > 0."""
+    if x == 0.0:
+        return 1.0
+    y = smaller(y, LARGE_EXPONENT)
+    cdef Pair log = logarithm(x)
+    cdef Pair h = two_product(log[0], y)
+    cdef double low = h[1] + log[1] * y if fabs(h[0]) <= 40.0 else 0.0
+    cdef double high = 40.0 if h[0] > 40.0 else (-40.0 if h[0] < -40.0 else h[0])
+    cdef Pair parts = reduced(high, low)
+    cdef double n = parts[0], p = parts[1]
+    cdef int integer = <int> (n if n == n else 0.0)
+    cdef int j = integer & 31
+    cdef double scale = power_of_two((integer - j) >> 5)
+    return (1.0 - scale * EXP2_HIGH[j]) - scale * (EXP2_LOW[j] + EXP2_HIGH[j] * p)
+
+
 cdef inline double blend(double initial, double final, double s) noexcept nogil:
     """final + (initial - final) s, exact at both ends, also where the difference or s overflows."""
     cdef double difference = initial - final
@@ -237,7 +261,7 @@ cdef inline double blend(double initial, double final, double s) noexcept nogil:
 
 # ---- the formulas -------------------------------------------------------------------------------------------
 cdef void polynomial(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
-    cdef double initial = a[0], final = a[1], steps = a[2], exponent = a[3], cycle = a[4]
+    cdef double initial = a[0], final = a[1], steps = a[2], exponent = a[3], cycle = a[4], k_decay = a[5]
     cdef double cycles, length
     if cycle:
         for i in range(n):
@@ -245,10 +269,13 @@ cdef void polynomial(const double* t, double* y, Py_ssize_t n, const double* a, 
             if cycles * steps < t[i]:
                 cycles += 1.0
             length = steps * (1.0 if cycles < 1.0 else cycles)
-            y[i] = (length - t[i]) / length
-    else:
+            y[i] = (length - t[i]) / length if k_decay == 1.0 else less_power(t[i] / length, k_decay)
+    elif k_decay == 1.0:
         for i in range(n):
             y[i] = (steps - smaller(t[i], steps)) / steps
+    else:
+        for i in range(n):
+            y[i] = less_power(smaller(t[i], steps) / steps, k_decay)
     if exponent != 1.0:
         for i in range(n):
             y[i] = power(y[i], exponent)
@@ -290,26 +317,34 @@ cdef void inverse_time(const double* t, double* y, Py_ssize_t n, const double* a
         y[i] = initial / k / rate if divisor == INFINITY else initial / divisor
 
 
+cdef Py_ssize_t reached(const double* points, Py_ssize_t n, double t) noexcept nogil:
+    """How many of the points, which increase, are at or before t."""
+    cdef Py_ssize_t first = 0, last = n, middle
+    while first < last:
+        middle = (first + last) // 2
+        if points[middle] <= t:
+            first = middle + 1
+        else:
+            last = middle
+    return first
+
+
 cdef void piecewise_constant(
     const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a
 ) noexcept nogil:
-    cdef Py_ssize_t n_boundaries = n_a // 2, first, last, middle
+    cdef Py_ssize_t n_boundaries = n_a // 2
     for i in range(n):
-        first = 0
-        last = n_boundaries
-        while first < last:
-            middle = (first + last) // 2
-            if a[middle] <= t[i]:
-                first = middle + 1
-            else:
-                last = middle
-        y[i] = a[n_boundaries + first]
+        y[i] = a[n_boundaries + reached(a, n_boundaries, t[i])]
 
 
 cdef void cosine(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
-    cdef double initial = a[0], final = a[1], steps = a[2], exponent = a[3]
-    for i in range(n):
-        y[i] = half_cosine((steps - smaller(t[i], steps)) / steps)
+    cdef double initial = a[0], final = a[1], steps = a[2], exponent = a[3], k_decay = a[4]
+    if k_decay == 1.0:
+        for i in range(n):
+            y[i] = half_cosine((steps - smaller(t[i], steps)) / steps)
+    else:
+        for i in range(n):
+            y[i] = half_cosine(less_power(smaller(t[i], steps) / steps, k_decay))
     if exponent != 1.0:
         for i in range(n):
             y[i] = power(y[i], exponent)
@@ -388,10 +423,10 @@ cdef void cyclic(const double* t, double* y, Py_ssize_t n, const double* a, Py_s
 
 
 cdef void inverse_sqrt(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
-    cdef double peak = a[0], warmup = a[1], x
+    cdef double peak = a[0], warmup = a[1], timescale = a[2], x
     for i in range(n):
         x = t[i] + 1.0
-        y[i] = peak * (x / warmup if x < warmup else sqrt(warmup / x))
+        y[i] = peak * (x / warmup if x < warmup else sqrt(timescale / ((x - warmup) + timescale)))
 
 
 cdef void warmup_stable_decay(
@@ -425,14 +460,86 @@ cdef void rex(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssiz
         y[i] = blend(initial, final, 2.0 * left / (steps + left))
 
 
+cdef void cosine_cycles(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
+    cdef double initial = a[0], final = a[1], steps = a[2], cycles = a[3], restart = a[4]
+    cdef double gone, left
+    cdef Pair done, whole
+    for i in range(n):
+        done = two_product(t[i], cycles)
+        whole = two_product(floor(done[0] / steps), steps)
+        gone = (done[0] - whole[0]) + (done[1] - whole[1])
+        if gone < 0.0:
+            gone = gone + steps
+        if gone >= steps:
+            gone = gone - steps
+        left = (steps - gone) / steps if restart else fabs(steps - 2.0 * gone) / steps
+        y[i] = blend(initial, final, half_cosine(left))
+
+
+cdef void power_decay(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
+    cdef double initial = a[0], exponent = a[1], steps = a[2]
+    cdef Pair log
+    for i in range(n):
+        log = logarithm((steps + t[i]) / steps)
+        if fabs(-exponent * log[0]) > FAR:
+            y[i] = times_power(initial, log[0], log[1], -exponent)
+        else:
+            y[i] = initial * power_of_log(log[0], log[1], -exponent)
+
+
+cdef void tanh(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
+    cdef double peak = a[0], final = a[1], steps = a[2], lower = a[3], upper = a[4], x
+    for i in range(n):
+        x = smaller(t[i], steps)
+        y[i] = 2.0 * (lower * ((steps - x) / steps) + upper * (x / steps))
+        y[i] = blend(peak, final, 1.0 / (1.0 + exponential_of(y[i], 0.0))) if x < steps else final
+
+
+cdef void table(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
+    cdef double interpolate = a[0], left
+    cdef Py_ssize_t n_points = n_a // 2, after
+    cdef const double* steps = a + 1
+    cdef const double* values = steps + n_points
+    for i in range(n):
+        after = reached(steps, n_points, t[i])
+        if after == 0 or after == n_points or not interpolate:
+            y[i] = values[max(after - 1, 0)]
+            continue
+        left = (steps[after] - t[i]) / (steps[after] - steps[after - 1])
+        y[i] = blend(values[after - 1], values[after], half_cosine(left) if interpolate == 2.0 else left)
+
+
+cdef void warmup(const double* t, double* y, Py_ssize_t n, const double* a, Py_ssize_t n_a) noexcept nogil:
+    cdef double peak = a[0], start = a[1], steps = a[2], shape = a[3], offset = a[4]
+    cdef double done, x, left, s
+    for i in range(n):
+        done = smaller(t[i] + offset, steps)
+        x = done / steps
+        left = (steps - done) / steps
+        if shape == 4.0:
+            s = power(fabs(start), left) * power(fabs(peak), x)
+            y[i] = peak if x == 1.0 else (-s if peak < 0.0 else s)
+            continue
+        if shape == 0.0:
+            s = x
+        elif shape == 1.0:
+            s = half_cosine(x)
+        elif shape == 2.0:
+            s = x / (1.0 + sqrt(left))
+        else:
+            s = smaller(logarithm(1.0 + done)[0] / logarithm(1.0 + steps)[0], 1.0)
+        y[i] = blend(peak, start, s)
+
+
 cdef enum:
     BOUNDARIES_AND_VALUES = 0  # as a number of arguments: any odd one
+    MODE_STEPS_AND_VALUES = -1  # any odd one from 3
 
 
 cdef Rule rule_named(str name, Py_ssize_t* n_arguments) except NULL:
     """A formula and the number of arguments that it reads."""
     if name == "polynomial":
-        n_arguments[0] = 5
+        n_arguments[0] = 6
         return polynomial
     if name == "exponential":
         n_arguments[0] = 5
@@ -444,7 +551,7 @@ cdef Rule rule_named(str name, Py_ssize_t* n_arguments) except NULL:
         n_arguments[0] = BOUNDARIES_AND_VALUES
         return piecewise_constant
     if name == "cosine":
-        n_arguments[0] = 4
+        n_arguments[0] = 5
         return cosine
     if name == "cosine_restarts":
         n_arguments[0] = 5
@@ -456,7 +563,7 @@ cdef Rule rule_named(str name, Py_ssize_t* n_arguments) except NULL:
         n_arguments[0] = 6
         return cyclic
     if name == "inverse_sqrt":
-        n_arguments[0] = 2
+        n_arguments[0] = 3
         return inverse_sqrt
     if name == "warmup_stable_decay":
         n_arguments[0] = 6
@@ -464,6 +571,21 @@ cdef Rule rule_named(str name, Py_ssize_t* n_arguments) except NULL:
     if name == "rex":
         n_arguments[0] = 3
         return rex
+    if name == "cosine_cycles":
+        n_arguments[0] = 5
+        return cosine_cycles
+    if name == "power_decay":
+        n_arguments[0] = 3
+        return power_decay
+    if name == "tanh":
+        n_arguments[0] = 5
+        return tanh
+    if name == "table":
+        n_arguments[0] = MODE_STEPS_AND_VALUES
+        return table
+    if name == "warmup":
+        n_arguments[0] = 5
+        return warmup
     raise KeyError(name)
 
 
@@ -495,13 +617,14 @@ cdef class Formula:
         cdef Rule rule = rule_named(name, &expected)
         values = np.array([checks.number(f"{name}[{i}]", x) for i, x in enumerate(arguments)], np.float64)
         got = len(values)
-        if expected != BOUNDARIES_AND_VALUES and got != expected:
+        if expected > 0 and got != expected:
             raise ValueError(f"{name} must have {expected} arguments, got {got}")
-        if expected == BOUNDARIES_AND_VALUES:
-            if got % 2 == 0:
-                raise ValueError(f"{name} must have an odd number of arguments, got {got}")
-            if not (np.diff(values[: got // 2]) > 0.0).all():
-                raise ValueError(f"{name} must have boundaries that increase, got {checks.shown(values.tolist())}")
+        if expected <= 0:
+            first = 1 if expected == MODE_STEPS_AND_VALUES else 0
+            if got % 2 == 0 or got <= 2 * first:
+                raise ValueError(f"{name} must have an odd number of arguments{', 3 or more' * first}, got {got}")
+            if not (np.diff(values[first : first + got // 2]) > 0.0).all():
+                raise ValueError(f"{name} must have steps that increase, got {checks.shown(values.tolist())}")
         self.rule = rule
         self.arguments = values
 

@@ -33,7 +33,10 @@ from lrcore.schedules import (
     Rex,
     Scaled,
     Schedule,
+    Shifted,
     StepDecay,
+    Stepped,
+    Sum,
     Warmup,
     from_dict,
     parse,
@@ -45,6 +48,11 @@ WRAPS: dict[str, Callable[[Schedule], Schedule]] = {
     "scaled": lambda s: 1.01 * s,
     "product": lambda s: s * Constant(0.5),
     "product on the right": lambda s: Constant(0.5) * s,
+    "sum": lambda s: s + Constant(0.5),
+    "sum on the right": lambda s: Constant(0.5) + s,
+    "sum with a number": lambda s: s + 0.01,
+    "shift": lambda s: s.shift(1),
+    "every": lambda s: s.every(1),
     "clip": lambda s: s.clip(0.0, 0.5),
     "repeat": lambda s: s.repeat(1),
     "join": lambda s: Constant(0.1).then(s, at=3),
@@ -146,6 +154,8 @@ def test_dicts_that_nest_without_end() -> None:
 LONG = 120_000
 TEXTS = {
     "product": "constant(0.1)" + "*1" * LONG,
+    "sum": "constant(0.1)" + "+1" * LONG,
+    "sum of schedules": "constant(0.1)" + "-rex(1,9)" * LONG,
     "product of schedules": "constant(0.1)" + "*rex(1,9)" * LONG,
     "warmups": "constant(0.1)" + ".with_warmup(3)" * LONG,
     "parentheses": "(" * LONG,
@@ -316,6 +326,12 @@ def test_a_number_may_be_held_by_any_type(dressed: Callable[[Any], Any]) -> None
         (s.then(s, d(4)), s.then(s, 4)),
         (s.clip(d(0.25), d(0.5)), s.clip(0.25, 0.5)),
         (s.repeat(d(2)), s.repeat(2)),
+        (s.shift(d(-2)), s.shift(-2)),
+        (s.every(d(2)), s.every(2)),
+        (s + d(0.5), s + 0.5),
+        (s - d(0.5), s - 0.5),
+        (d(0.5) + s, 0.5 + s),
+        (d(0.5) - s, 0.5 - s),
         (d(0.5) * s, 0.5 * s),
         (s * d(0.5), 0.5 * s),
     ):
@@ -458,7 +474,7 @@ def test_keyword_only_fields_pickle(registry: dict[str, type[Schedule]]) -> None
 
 
 def test_compositions_are_all_bounded() -> None:
-    compositions = {Clipped, Join, Product, Repeated, Scaled, Warmup}
+    compositions = {Clipped, Join, Product, Repeated, Scaled, Shifted, Stepped, Sum, Warmup}
     assert {type(nested(wrap, 2)) for wrap in WRAPS.values()} == compositions
 
 

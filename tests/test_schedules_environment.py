@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,12 +17,19 @@ import lrcore as lr
 from lrcore import kernels
 from lrcore.schedules import (
     Constant,
+    CosineDecay,
+    CosineRestarts,
     Custom,
     Cyclic,
     ExponentialDecay,
     OneCycle,
+    PiecewiseConstant,
+    PolynomialDecay,
     Schedule,
     StepDecay,
+    Table,
+    Tanh,
+    WarmupStableDecay,
     from_dict,
     parse,
 )
@@ -112,6 +119,34 @@ def test_text_and_dicts_are_read_in_the_default_environment(setting: str) -> Non
     assert [s(5) for s in loaded] == [s(5) for s in expected]
 
 
+CONVERSIONS: list[Callable[[float, int], Schedule]] = [
+    lambda lr, n: OneCycle.like_torch(lr, n, 0.37),
+    lambda lr, n: PiecewiseConstant.like_torch(lr, range(1, n), 0.7),
+    lambda lr, n: PiecewiseConstant.like_optax(lr, {n: 0.7, n + 1: 0.3}),
+    lambda lr, n: Table.like_optax("linear", lr, {n: 0.7, n + 1: 0.3}),
+    lambda lr, n: Table.chebyshev(lr, 16),
+    lambda lr, n: CosineDecay.like_keras(lr, n, 0.1),
+    lambda lr, n: CosineRestarts.like_keras(lr, n, alpha=0.3),
+    lambda lr, n: WarmupStableDecay.like_transformers(lr, n, n, n, min_lr_ratio=0.1),
+    lambda lr, n: CosineDecay.like_deepspeed(lr, 3 * n, 0.1, n, 0.3),
+    lambda lr, n: CosineDecay.like_timm(lr, n, cycle_decay=0.7, cycle_limit=5, warmup_t=n),
+    lambda lr, n: PolynomialDecay.like_timm(lr, n, cycle_decay=0.7, cycle_limit=5),
+    lambda lr, n: Tanh.like_timm(lr, n, cycle_decay=0.7, cycle_limit=5, warmup_t=n),
+]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("convert", CONVERSIONS)
+def test_conversions_compute_in_the_default_environment(
+    convert: Callable[[float, int], Schedule], setting: str
+) -> None:
+    arguments = [(0.1 + k / 7919, k) for k in range(7, 60)]
+    expected = [convert(*given) for given in arguments]
+    with environment(SETTINGS[setting]):
+        got = [convert(*given) for given in arguments]
+    assert got == expected
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("build", kernels.compiled())
 def test_powers_and_averages_have_the_same_bits_in_any_environment(build: str, setting: str) -> None:
@@ -129,7 +164,7 @@ def test_powers_and_averages_have_the_same_bits_in_any_environment(build: str, s
 @pytest.mark.parametrize("flags", [0, 0x20, FLAGS])
 @pytest.mark.parametrize("setting", [NEAREST, *SETTINGS.values(), NEAREST & ~0x0200], ids=hex)
 def test_the_environment_is_given_back_with_its_flags(setting: int, flags: int) -> None:
-    formula = kernels.formulas(kernels.selected).Formula("cosine", (0.3, 0.01, 1000.0, 1.7))
+    formula = kernels.formulas(kernels.selected).Formula("cosine", (0.3, 0.01, 1000.0, 1.7, 1.5))
     far = kernels.formulas(kernels.selected).Formula("exponential", (1.0, 1.7, 1.0, 0.0, 0.0))
     schedule = 0.3 * (ExponentialDecay(0.1, 0.9, 7) * Constant(0.3)).with_warmup(3)
     x, steps = np.full((3, 2), 0.1), np.array([3, 40, 5000])

@@ -17,6 +17,7 @@ from lrcore import kernels
 from lrcore.schedules import (
     Clipped,
     Constant,
+    CosineCycles,
     CosineDecay,
     CosineRestarts,
     Custom,
@@ -29,12 +30,18 @@ from lrcore.schedules import (
     OneCycle,
     PiecewiseConstant,
     PolynomialDecay,
+    PowerDecay,
     Product,
     Repeated,
     Rex,
     Scaled,
     Schedule,
+    Shifted,
     StepDecay,
+    Stepped,
+    Sum,
+    Table,
+    Tanh,
     Warmup,
     WarmupStableDecay,
 )
@@ -125,6 +132,38 @@ CASES: list[tuple[Schedule, Callable[[int], Decimal | Fraction | float]]] = [
         PolynomialDecay(0.3, 0.1, 1000, cycle=True),
         lambda t: mixed(0.3, 0.1, 1 - Q(t, 1000 * max(1, -(-t // 1000)))),
     ),
+    (
+        PolynomialDecay(0.3, 0.1, 10**12, k_decay=1.5),
+        lambda t: mixed(0.3, 0.1, 1 - power(Q(min(t, 10**12), 10**12), Q(3, 2))),
+    ),
+    (PowerDecay(0.1, 0.75), lambda t: exact(0.1) * power(Q(t + 1), Q(-3, 4))),
+    (PowerDecay(0.1, 1.0, 1000), lambda t: Q(0.1) / (1 + Q(t, 1000))),
+    (
+        Tanh(0.4, 2**30, final=0.1, lower=-4.0, upper=4.0),
+        lambda t: 0.1 if t >= 2**30 else mixed(0.4, 0.1, 1 / (1 + exact(Q(16 * t, 2**30) - 8).exp())),
+    ),
+    (
+        Table([10_000, 2**33, 2**52], [0.5, 0.1, 0.3]),
+        lambda t: (
+            0.5
+            if t < 10_000
+            else mixed(0.5, 0.1, 1 - Q(t - 10_000, 2**33 - 10_000))
+            if t < 2**33
+            else mixed(0.1, 0.3, 1 - Q(min(t, 2**52) - 2**33, 2**52 - 2**33))
+        ),
+    ),
+    (
+        CosineCycles(0.3, 1000, 3.0, final=0.1),
+        lambda t: mixed(0.3, 0.1, fall(1 - abs(1 - Q(2 * (3 * t % 1000), 1000)))),
+    ),
+    (
+        CosineCycles(0.3, 10**9 + 7, 0.37, final=0.1),
+        lambda t: mixed(0.3, 0.1, fall(1 - abs(1 - 2 * (Q(0.37) * t % (10**9 + 7) / (10**9 + 7))))),
+    ),
+    (
+        CosineCycles(0.3, 1009, 7.5, final=0.1, restart=True),
+        lambda t: mixed(0.3, 0.1, fall(Q(15 * t % 2018, 2018))),
+    ),
     (ExponentialDecay(0.1, 1 - 1e-6, 8), lambda t: exact(0.1) * power(1 - 1e-6, Q(t, 8))),
     (ExponentialDecay(0.1, 1 - 2.0**-53, 1), lambda t: exact(0.1) * power(1 - 2.0**-53, t)),
     (ExponentialDecay(1e-9, 1 + 2.0**-50, 3, staircase=True), lambda t: exact(1e-9) * power(1 + 2.0**-50, t // 3)),
@@ -140,6 +179,10 @@ CASES: list[tuple[Schedule, Callable[[int], Decimal | Fraction | float]]] = [
     ),
     (CosineDecay(0.3, 10**7), lambda t: mixed(0.3, 0.0, fall(1 - left(t, 10**7)))),
     (CosineDecay(0.3, LAST, final=0.1), lambda t: mixed(0.3, 0.1, fall(1 - left(t, LAST)))),
+    (
+        CosineDecay(0.3, 10**7, final=0.1, k_decay=2.0),
+        lambda t: mixed(0.3, 0.1, fall(Q(min(t, 10**7), 10**7) ** 2)),
+    ),
     (CosineRestarts(0.3, 10), lambda t: mixed(0.3, 0.0, fall(restarted(t, 10, 2)[1]))),
     (CosineRestarts(0.3, 1000, t_mul=1.0, final=0.1), lambda t: mixed(0.3, 0.1, fall(Q(t % 1000, 1000)))),
     (
@@ -161,6 +204,12 @@ CASES: list[tuple[Schedule, Callable[[int], Decimal | Fraction | float]]] = [
         InverseSqrt(0.1, 20_000),
         lambda t: min(exact(0.1) * (t + 1) / 20_000, exact(0.1) * (20_000 / Decimal(t + 1)).sqrt()),
     ),
+    (
+        InverseSqrt(0.1, 20_000, timescale=10**6),
+        lambda t: (
+            Q(0.1) * Q(t + 1, 20_000) if t < 20_000 else exact(0.1) * exact(Q(10**6, t + 1 - 20_000 + 10**6)).sqrt()
+        ),
+    ),
     (WarmupStableDecay(0.4, 20_000, 10**6, 10**7, 0.1), lambda t: stable(t, lambda x: 1 - exact(x).sqrt())),
     (WarmupStableDecay(0.4, 20_000, 10**6, 10**7, 0.1, "linear"), lambda t: stable(t, lambda x: 1 - x)),
     (WarmupStableDecay(0.4, 20_000, 10**6, 10**7, 0.1, "cosine"), lambda t: stable(t, fall)),
@@ -174,6 +223,29 @@ CASES: list[tuple[Schedule, Callable[[int], Decimal | Fraction | float]]] = [
     (
         InverseTimeDecay(0.1, 0.5).with_warmup(20_000),
         lambda t: Q(0.1) * Q(t + 1, 20_000) if t < 20_000 else Q(0.1) / (1 + Q(0.5) * (t - 20_000)),
+    ),
+    (
+        Constant(0.3).with_warmup(10**7, shape="log"),
+        lambda t: exact(0.3) * Decimal(1 + min(t + 1, 10**7)).ln() / Decimal(1 + 10**7).ln(),
+    ),
+    (
+        Constant(0.3).with_warmup(10**7, 0.1, shape="cosine"),
+        lambda t: mixed(0.1, 0.3, fall(Q(min(t, 10**7), 10**7))),
+    ),
+    (
+        Constant(0.3).with_warmup(10**7, 0.1, shape="1-sqrt"),
+        lambda t: mixed(0.1, 0.3, exact(1 - Q(min(t, 10**7), 10**7)).sqrt()),
+    ),
+    (
+        Constant(0.3).with_warmup(10**7, 1e-5, shape="exponential"),
+        lambda t: exact(1e-5) * power(Q(0.3) / Q(1e-5), Q(min(t, 10**7), 10**7)),
+    ),
+    (InverseTimeDecay(0.1, 0.5).shift(-(10**6)), lambda t: Q(0.1) / (1 + Q(0.5) * max(t - 10**6, 0))),
+    (InverseTimeDecay(0.1, 0.5).shift(10**9), lambda t: Q(0.1) / (1 + Q(0.5) * min(t + 10**9, LAST))),
+    (InverseTimeDecay(0.1, 0.5).every(1009), lambda t: Q(0.1) / (1 + Q(0.5) * (t // 1009))),
+    (
+        InverseTimeDecay(0.1, 0.5) + InverseTimeDecay(0.2, 0.3),
+        lambda t: Q(0.1) / (1 + Q(0.5) * t) + Q(0.2) / (1 + Q(0.3) * t),
     ),
     (3 * InverseTimeDecay(0.1, 0.5), lambda t: 3 * Q(0.1) / (1 + Q(0.5) * t)),
     (
@@ -210,7 +282,7 @@ def test_values_from_ten_thousand_steps_to_the_last(
 
 
 def test_every_class_is_followed_that_far() -> None:
-    compositions = {Join, Warmup, Scaled, Product, Clipped, Repeated}
+    compositions = {Join, Warmup, Scaled, Product, Sum, Shifted, Stepped, Clipped, Repeated}
     assert {type(schedule) for schedule, _ in CASES} == set(BUILT_IN) >= compositions
 
 
@@ -260,6 +332,25 @@ WITHIN: list[tuple[Callable[[], Schedule], int, float]] = [
     (lambda: PolynomialDecay(1.0, 0.5, 10, power=5e-324), 9, 1.0),
     (lambda: OneCycle(5e-324, 10), 10, 0.0),
     (lambda: InverseSqrt(1e308, LAST), LAST, 1e308),
+    (lambda: InverseSqrt(1e308, 1, timescale=LAST), 0, 1e308),
+    (lambda: PowerDecay(1e300, 20.5), 10**15 - 1, 10.0**-7.5),
+    (lambda: PowerDecay(1e300, 20.0), 10**15 - 1, 1.0),
+    (lambda: PowerDecay(1.0, 1e308), 1, 0.0),
+    (lambda: PowerDecay(1.0, 1e308), 0, 1.0),
+    (lambda: CosineDecay(1.0, 10, final=0.5, k_decay=1e308), 9, 1.0),
+    (lambda: CosineDecay(1.0, 10, final=0.5, k_decay=5e-324), 9, 0.5),
+    (lambda: PolynomialDecay(1.0, 0.5, 10, k_decay=1e308), 10, 0.5),
+    (lambda: Tanh(1.0, 10, final=0.5, lower=-1e308, upper=1e308), 1, 1.0),
+    (lambda: Tanh(1.0, 10, final=0.5, lower=-1e308, upper=1e308), 9, 0.5),
+    (lambda: Tanh(1.5e308, 10, final=-1.5e308, lower=-1, upper=1), 5, 0.0),
+    (lambda: Table([0, LAST], [1.5e308, -1.5e308], "cosine"), LAST, -1.5e308),
+    (lambda: Table([1, 3], [1.5e308, -1.5e308]), 2, 0.0),
+    (lambda: CosineCycles(1.5e308, 4, final=-1.5e308), 1, 0.0),
+    (lambda: CosineCycles(1.0, LAST, LAST, final=0.5), LAST, 1.0),
+    (lambda: CosineCycles(1.0, 10, 5e-324, final=0.5), LAST, 1.0),
+    (lambda: Constant(1.5e308).with_warmup(4, -1.5e308), 2, 0.0),
+    (lambda: Constant(1e300).with_warmup(4, 1e-300, shape="exponential"), 2, 1.0),
+    (lambda: Constant(-1e-306).with_warmup(4, -1e-300, shape="exponential"), 2, -1e-303),
 ]
 
 
@@ -295,8 +386,28 @@ def test_what_goes_from_one_value_to_another_stays_between_them(
                 Cyclic(initial, final, steps, mode="triangular2"),
                 WarmupStableDecay(initial, 0, steps, steps, final),
                 Rex(initial, steps, final),
+                CosineDecay(initial, steps, final, k_decay=exponent),
+                PolynomialDecay(initial, final, steps, k_decay=exponent),
+                CosineCycles(initial, steps, min(exponent, steps), final),
+                CosineCycles(initial, steps, min(exponent, steps), final, restart=True),
+                Tanh(initial, steps, final),
+                Table([0, steps], [initial, final]),
+                Table([0, steps], [initial, final], "cosine"),
+                *(
+                    Constant(final).with_warmup(steps, initial, shape=shape)
+                    for shape in ("linear", "cosine", "1-sqrt", "log")
+                ),
             ]
         for schedule in schedules:
             value = schedule(step)
             slack = 2 * max(math.ulp(low), math.ulp(high))
             assert low - slack <= value <= high + slack, schedule
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_a_cycle_begins_at_its_step_also_where_the_product_of_step_and_cycles_is_no_double(build: str) -> None:
+    with kernels.using(build):
+        schedule = CosineCycles(0.3, 1009, 3.0, restart=True)
+    for step in (1009 * m for m in range(LAST // 1009 - 40, LAST // 1009)):
+        assert schedule(step) == 0.3, step
+        assert schedule(step + 1) == pytest.approx(0.3 * math.cos(math.pi * 1.5 / 1009) ** 2, rel=1e-12), step

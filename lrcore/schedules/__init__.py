@@ -11,15 +11,20 @@ integer, and any hyperparameter can follow one: learning rate, momentum, betas, 
 
 **Evaluation.** ``s(step)`` takes an integer and gives a float; ``s(steps)`` takes an array of integers of any shape
 and gives float64 values of that shape. Both give the same bits, on every machine and in every build (see
-:mod:`lrcore.schedules.formulas`). A step must lie in [0, 2^53); a negative one raises ValueError, a float or a bool
+:mod:`lrcore.schedules.elementary`). A step must lie in [0, 2^53); a negative one raises ValueError, a float or a bool
 TypeError. Compiled code computes in the default floating-point environment, whatever the caller has set, and gives
 the caller's back; where there is none, NumPy computes in the environment that it finds.
 
 **Past the end.** Every schedule with an end holds its last value for ever. ``s.length`` is the step at which that
 value is reached, or None for a schedule that never ends (exponential decay, cycles, restarts).
 
-**Composition.** ``a.then(b, at=1000)``, ``s.with_warmup(500)``, ``2 * s``, ``a * b``, ``s.clip(low, high)``,
-``s.repeat(3)``: each gives another schedule. At most 50 may lie within one another; ValueError for more.
+**Composition.** ``a.then(b, at=1000)``, ``s.with_warmup(500)``, ``2 * s``, ``a * b``, ``a + b``, ``s + 0.1``,
+``s.clip(low, high)``, ``s.repeat(3)``, ``s.shift(100)``, ``s.every(500)``: each gives another schedule. At most 50
+may lie within one another; ValueError for more.
+
+**Conversions.** ``OneCycle.like_torch(0.1, total_steps=1000)`` takes the arguments of another library's schedule where
+its conventions are not those here: ``like_torch``, ``like_keras``, ``like_optax``, ``like_transformers``,
+``like_timm``, ``like_deepspeed``.
 
 **Text.** ``repr(s)`` is read back by :func:`parse`, ``s.to_dict()`` (JSON) by :func:`from_dict`.
 
@@ -31,16 +36,20 @@ JSON leave out.
 from lrcore.schedules.base import REGISTRY as REGISTRY
 from lrcore.schedules.base import (
     Clipped,
+    Constant,
     Custom,
     Join,
     Product,
     Repeated,
     Scaled,
     Schedule,
+    Shifted,
+    Stepped,
+    Sum,
     Warmup,
 )
 from lrcore.schedules.decays import (
-    Constant,
+    CosineCycles,
     CosineDecay,
     CosineRestarts,
     Cyclic,
@@ -51,8 +60,11 @@ from lrcore.schedules.decays import (
     OneCycle,
     PiecewiseConstant,
     PolynomialDecay,
+    PowerDecay,
     Rex,
     StepDecay,
+    Table,
+    Tanh,
     WarmupStableDecay,
 )
 from lrcore.schedules.fields import LAST_STEP as LAST_STEP
@@ -62,9 +74,11 @@ from lrcore.schedules.fields import Count as Count
 from lrcore.schedules.fields import CountOrZero as CountOrZero
 from lrcore.schedules.fields import Flag as Flag
 from lrcore.schedules.fields import Fraction as Fraction
+from lrcore.schedules.fields import Integer as Integer
 from lrcore.schedules.fields import NotNegative as NotNegative
 from lrcore.schedules.fields import OptionalCount as OptionalCount
 from lrcore.schedules.fields import OptionalReal as OptionalReal
+from lrcore.schedules.fields import Points as Points
 from lrcore.schedules.fields import Positive as Positive
 from lrcore.schedules.fields import Real as Real
 from lrcore.schedules.fields import Reals as Reals
@@ -73,6 +87,7 @@ from lrcore.schedules.parser import from_dict, parse
 __all__ = [
     "Clipped",
     "Constant",
+    "CosineCycles",
     "CosineDecay",
     "CosineRestarts",
     "Custom",
@@ -85,12 +100,18 @@ __all__ = [
     "OneCycle",
     "PiecewiseConstant",
     "PolynomialDecay",
+    "PowerDecay",
     "Product",
     "Repeated",
     "Rex",
     "Scaled",
     "Schedule",
+    "Shifted",
     "StepDecay",
+    "Stepped",
+    "Sum",
+    "Table",
+    "Tanh",
     "Warmup",
     "WarmupStableDecay",
     "from_dict",

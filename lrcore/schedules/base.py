@@ -1,17 +1,41 @@
-"""What every schedule has, and the schedules made of other schedules."""
+"""What every schedule has, the schedules made of other schedules, and those without a formula."""
 
 import copyreg
+import inspect
+import math
 import numbers
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, TypeAlias, get_type_hints, overload
+from functools import cache, wraps
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    NoReturn,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    get_type_hints,
+    overload,
+)
 
 import numpy as np
 
 from lrcore import checks, kernels
-from lrcore.schedules.fields import LAST_STEP, Boundaries, Check, Count, OptionalReal, Real, count, each
+from lrcore.schedules.fields import (
+    LAST_STEP,
+    Boundaries,
+    Check,
+    Count,
+    Integer,
+    OptionalReal,
+    Real,
+    count,
+    each,
+    one_of,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,6 +44,7 @@ if TYPE_CHECKING:
     Values: TypeAlias = npt.NDArray[np.float64]
 
 DEEPEST = 50  # schedules within schedules: text, JSON and pickle recurse, and Python bounds that
+WARMUPS = ("linear", "cosine", "1-sqrt", "log", "exponential")
 MOST_PARTS = 2**14  # of a schedule made of others, which doubles with each s * s
 
 REGISTRY: dict[str, type["Schedule"]] = {}
@@ -30,6 +55,29 @@ NAMES: dict[str, type["Schedule"]] = {}
 
 evaluated: Callable[[Callable[[Any], Any], Any], Any] = kernels.formulas(kernels.selected).in_default_environment
 """``function(argument)``, computed in the default floating-point environment where there is compiled code."""
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def conversion(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A function whose annotations check its arguments, as those of fields do; in the default environment."""
+
+    @wraps(function)
+    def converted(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        signature = inspect.signature(function)
+        given = signature.bind(*args, **kwargs)
+
+        def convert(arguments: dict[str, Any]) -> _R:
+            for name in arguments:
+                for check in getattr(signature.parameters[name].annotation, "__metadata__", ()):
+                    arguments[name] = check(name, arguments[name])
+            return function(*given.args, **given.kwargs)
+
+        return evaluated(convert, given.arguments)  # type: ignore[no-any-return]
+
+    return converted
 
 
 def _schedule(name: str, value: Any) -> "Schedule":
@@ -157,31 +205,48 @@ class Schedule:
         return None
 
     # -- composition
-    def with_warmup(self, steps: int, start: float | None = None, inside: bool = False) -> "Schedule":
-        r"""This schedule after a linear warmup.
+    def with_warmup(
+        self, steps: int, start: float | None = None, inside: bool = False, shape: str = "linear"
+    ) -> "Schedule":
+        r"""This schedule after a warmup.
 
-        .. math:: \eta_t = \eta(0) \frac{t + 1}{\text{steps}} \quad (t < \text{steps}),
+        .. math:: \eta_t = \eta(0) \, g\!\left(\frac{t + 1}{\text{steps}}\right) \quad (t < \text{steps}),
             \qquad \eta_t = \eta(t - \text{steps}) \quad (t \ge \text{steps})
 
         The first step is already above zero and the last warmup step has the full rate. With ``start`` the ramp
-        begins at that value: ``start + (s(0) - start) * t / steps``; ``start=0.0`` is the warmup of optax and
-        transformers, in which the first step does nothing.
+        begins at that value: :math:`\text{start} + (\eta(0) - \text{start}) \, g(t / \text{steps})`; ``start=0.0``
+        is the warmup of optax and transformers, in which the first step does nothing. With x what g is given,
+
+        =============== =======================================================================================
+        ``shape``       g(x)
+        =============== =======================================================================================
+        "linear"        x
+        "cosine"        :math:`(1 - \cos \pi x) / 2`
+        "1-sqrt"        :math:`1 - \sqrt{1 - x}`
+        "log"           :math:`\ln(1 + x \cdot \text{steps}) / \ln(1 + \text{steps})`
+        "exponential"   the same factor from step to step: :math:`\text{start} \, (\eta(0) / \text{start})^x`
+        =============== =======================================================================================
+
+        The first three are those of transformers' ``get_wsd_schedule``; "log" is that of DeepSpeed's ``WarmupLR``,
+        whose ``warmup_num_steps`` is ``steps + 1`` here; "exponential" is fastai's ``SchedExp``.
 
         Parameters
         ----------
         steps : int >= 1
             Number of warmup steps.
         start : float, optional
-            Value at step 0.
+            Value at step 0. "exponential" needs one, above zero if the schedule begins above zero, else below.
         inside : bool
             False: the warmup comes before the schedule, whose own steps are all still run; the whole is
             ``steps`` longer. (torch ``SequentialLR``, Keras ``CosineDecay``.) True: the warmup counts inside the
             total; the schedule is made shorter by ``steps``, and the end stays where it was. (transformers, optax
-            ``warmup_cosine_decay_schedule``.) A schedule without a total raises ValueError.
+            ``warmup_cosine_decay_schedule``.) A schedule without a total raises ValueError. Where the schedule's
+            own clock is to run from the first warmup step on, it is ``s.shift(steps).with_warmup(steps)``.
+        shape : "linear", "cosine", "1-sqrt", "log" or "exponential"
         """
         steps = checks.whole("steps", steps, 1)
         inside = checks.flag("inside", inside)
-        return Warmup(self._shortened(steps) if inside else self, steps, start)
+        return Warmup(self._shortened(steps) if inside else self, steps, start, shape)
 
     def _shortened(self, steps: int) -> "Schedule":
         total = getattr(self, "steps", None)
@@ -214,6 +279,34 @@ class Schedule:
 
     def __rmul__(self, other: object) -> "Schedule":
         return self.__mul__(other)
+
+    def __add__(self, other: object) -> "Schedule":
+        if isinstance(other, Schedule):
+            return Sum(self, other)
+        number = checks.plain(other)
+        if isinstance(number, numbers.Real) and not isinstance(number, bool):
+            return Sum(self, Constant(number))  # type: ignore[arg-type]  # its check makes a float of it
+        return NotImplemented
+
+    def __radd__(self, other: object) -> "Schedule":
+        return self.__add__(other)
+
+    def __sub__(self, other: object) -> "Schedule":
+        return self + (-1 * other) if isinstance(other, Schedule) else self.__add__(_negative(other))
+
+    def __rsub__(self, other: object) -> "Schedule":
+        return (-1 * self).__add__(other)
+
+    def shift(self, by: int) -> "Shifted":
+        """This schedule ``by`` steps ahead: s(t + by). Where ``by`` is negative it comes later, after its first value.
+
+        ``s.shift(n).with_warmup(n)`` is a warmup during which the clock of the schedule runs.
+        """
+        return Shifted(self, by)
+
+    def every(self, steps: int) -> "Stepped":
+        """This schedule with a step of its own every ``steps`` steps: s(t // steps), say one an epoch."""
+        return Stepped(self, steps)
 
     def clip(self, low: float | None = None, high: float | None = None) -> "Clipped":
         """This schedule held between ``low`` and ``high``; either may be None, not both."""
@@ -289,6 +382,12 @@ def is_data(cls: type[Any]) -> bool:
     return maker is object or "__dataclass_params__" in vars(maker)
 
 
+def _negative(value: Any) -> Any:
+    """A number with the other sign; anything else as it is."""
+    number = checks.plain(value)
+    return -number if isinstance(number, numbers.Real) and not isinstance(number, bool) else value
+
+
 def _made(cls: type[Schedule], arguments: dict[str, Any]) -> Schedule:
     """What a pickle calls."""
     return cls(**arguments)
@@ -305,6 +404,44 @@ def _plain(value: object) -> object:
     if isinstance(value, Schedule):
         return value.to_dict()
     return [_plain(entry) for entry in value] if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Constant(Schedule):
+    r"""A fixed value.
+
+    .. math:: \eta_t = \text{value}
+
+    torch's ``ConstantLR`` is something else: a factor of 1/3 for five steps, then 1.
+
+    Parameters
+    ----------
+    value : finite float
+    """
+
+    value: Real
+
+    text_name = "constant"
+    length = 0
+
+    def _at(self, step: int) -> float:
+        return self.value
+
+    def _over(self, steps: "Steps") -> "Values":
+        return np.full(steps.shape, self.value)
+
+    @classmethod
+    @conversion
+    def like_deepspeed(
+        cls,
+        warmup_min_lr: Real = 0.0,
+        warmup_max_lr: Real = 0.001,
+        warmup_num_steps: Count = 1000,
+        warmup_type: str = "log",
+    ) -> Schedule:
+        """``WarmupLR`` as training meets it: the first two steps have ``warmup_min_lr``."""
+        steps = max(2, warmup_num_steps) - (checks.one_of("warmup_type", warmup_type, "log", "linear") == "log")
+        return cls(warmup_max_lr).with_warmup(steps, warmup_min_lr, shape=warmup_type).shift(-1)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -390,25 +527,37 @@ class Join(Schedule):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Warmup(Schedule):
-    """A schedule after a linear warmup; what ``s.with_warmup(steps, start)`` makes, where the formula is.
+    """A schedule after a warmup; what ``s.with_warmup(steps, start, shape=shape)`` makes, where the formula is.
 
     Parameters
     ----------
     schedule : Schedule
     steps : int >= 1
     start : finite float, optional
-        Value at step 0; without it, ``schedule(0) / steps``.
+        Value at step 0; without it, that of the ramp from zero one step later.
+    shape : "linear", "cosine", "1-sqrt", "log" or "exponential"
     """
 
     schedule: Annotated[Schedule, _schedule]
     steps: Count
     start: OptionalReal = None
+    shape: Annotated[str, one_of(*WARMUPS)] = "linear"
 
     def _check(self) -> None:
-        object.__setattr__(self, "_peak", self.schedule._at(0))
+        peak = self.schedule._at(0)
+        start, offset = (0.0, 1) if self.start is None else (self.start, 0)
+        if self.shape == "exponential" and not start * math.copysign(1.0, peak) > 0.0 < abs(peak):
+            raise ValueError(
+                f'start must have the sign of the first value, {peak}, and neither be 0, with shape="exponential", '
+                f"got {self.start}"
+            )
+        ramp = kernels.formulas(kernels.selected).Formula(
+            "warmup", (peak, start, self.steps, WARMUPS.index(self.shape), offset)
+        )
+        object.__setattr__(self, "_ramp", ramp)
 
     if TYPE_CHECKING:
-        _peak: ClassVar[float]
+        _ramp: ClassVar[Any]
 
     @property
     def length(self) -> int | None:
@@ -420,21 +569,81 @@ class Warmup(Schedule):
     def _at(self, step: int) -> float:
         if step >= self.steps:
             return self.schedule._at(step - self.steps)
-        if self.start is None:
-            return self._peak * ((step + 1) / self.steps)
-        return self.start + (self._peak - self.start) * (step / self.steps)
+        return self._ramp.value(step)  # type: ignore[no-any-return]
 
     def _over(self, steps: "Steps") -> "Values":
-        if self.start is None:
-            ramp = self._peak * ((steps + 1) / self.steps)
-        else:
-            ramp = self.start + (self._peak - self.start) * (steps / self.steps)
+        ramp = self._ramp.values(steps)
         after = self.schedule._over(np.maximum(steps - self.steps, 0))
         return np.where(steps < self.steps, ramp, after)
 
     def __repr__(self) -> str:
         start = "" if self.start is None else f", start={self.start!r}"
-        return f"{_factor(self.schedule)}.with_warmup({self.steps}{start})"
+        shape = "" if self.shape == "linear" else f", shape={self.shape!r}"
+        return f"{_factor(self.schedule)}.with_warmup({self.steps}{start}{shape})"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Shifted(Schedule):
+    r"""A schedule sooner or later; what ``s.shift(by)`` makes.
+
+    .. math:: \eta_t = s(\max(t + \text{by}, 0))
+
+    Parameters
+    ----------
+    schedule : Schedule
+    by : int
+        Steps ahead; negative for later. Beyond step 2^53 - 1 the schedule is asked for its value there.
+    """
+
+    schedule: Annotated[Schedule, _schedule]
+    by: Integer
+
+    @property
+    def length(self) -> int | None:
+        length = self.schedule.length
+        return max(length - self.by, 0) if length else length
+
+    def _shortened(self, steps: int) -> Schedule:
+        return replace(self, schedule=self.schedule._shortened(steps))
+
+    def _at(self, step: int) -> float:
+        return self.schedule._at(min(max(step + self.by, 0), LAST_STEP))
+
+    def _over(self, steps: "Steps") -> "Values":
+        return self.schedule._over(np.clip(steps + self.by, 0, LAST_STEP))
+
+    def __repr__(self) -> str:
+        return f"{_factor(self.schedule)}.shift({self.by})"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Stepped(Schedule):
+    r"""A schedule that takes a step every so many steps; what ``s.every(steps)`` makes.
+
+    .. math:: \eta_t = s(\lfloor t / \text{each} \rfloor)
+
+    Parameters
+    ----------
+    schedule : Schedule
+    each : int >= 1
+        Number of steps that every step of the schedule takes, say those of an epoch.
+    """
+
+    schedule: Annotated[Schedule, _schedule]
+    each: Count
+
+    @property
+    def length(self) -> int | None:
+        return None if self.schedule.length is None else self.schedule.length * self.each
+
+    def _at(self, step: int) -> float:
+        return self.schedule._at(step // self.each)
+
+    def _over(self, steps: "Steps") -> "Values":
+        return self.schedule._over(steps // self.each)
+
+    def __repr__(self) -> str:
+        return f"{_factor(self.schedule)}.every({self.each})"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -496,6 +705,43 @@ class Product(Schedule):
 
     def __repr__(self) -> str:
         return f"{_factor(self.first)} * {_factor(self.second)}"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Sum(Schedule):
+    r"""Two schedules added; what ``a + b`` makes, and ``a + 0.1`` with a :class:`Constant`.
+
+    .. math:: \eta_t = a(t) + b(t)
+
+    Parameters
+    ----------
+    first, second : Schedule
+    """
+
+    first: Annotated[Schedule, _schedule]
+    second: Annotated[Schedule, _schedule]
+
+    @property
+    def length(self) -> int | None:
+        a, b = self.first.length, self.second.length
+        return None if a is None or b is None else max(a, b)
+
+    def _shortened(self, steps: int) -> Schedule:
+        if self.second.length == 0:
+            return replace(self, first=self.first._shortened(steps))
+        return (
+            replace(self, second=self.second._shortened(steps)) if self.first.length == 0 else super()._shortened(steps)
+        )
+
+    def _at(self, step: int) -> float:
+        return self.first._at(step) + self.second._at(step)
+
+    def _over(self, steps: "Steps") -> "Values":
+        return self.first._over(steps) + self.second._over(steps)
+
+    def __repr__(self) -> str:
+        second = f"({self.second!r})" if isinstance(self.second, Sum) else repr(self.second)
+        return f"{self.first!r} + {second}"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -588,5 +834,5 @@ class Repeated(Schedule):
 
 
 def _factor(schedule: Schedule) -> str:
-    """The text of a schedule where an operand stands: in parentheses if it is a product."""
-    return f"({schedule!r})" if isinstance(schedule, (Scaled, Product)) else repr(schedule)
+    """The text of a schedule where an operand stands: in parentheses if it is a product or sum."""
+    return f"({schedule!r})" if isinstance(schedule, (Scaled, Product, Sum)) else repr(schedule)

@@ -41,8 +41,18 @@ def each(check: Check, increasing: bool = False) -> Check:
     return entries
 
 
+def scales(name: str, value: Any) -> dict[int, float]:
+    """A mapping from steps to factors, in the order of the steps."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping, got {checks.shown(value)}")
+    found = {count(f"a step of {name}", step): real(f"{name}[{step!r}]", factor) for step, factor in value.items()}
+    return dict(sorted(found.items()))
+
+
 real = partial(checks.number, interval="(-inf, inf)")
 count = partial(checks.whole, low=1)
+points = each(partial(checks.whole, low=0), increasing=True)
+at_most_entries = partial(checks.whole, low=1, high=MOST_ENTRIES)
 
 Real: TypeAlias = Annotated[float, real]
 Positive: TypeAlias = Annotated[float, partial(checks.number, interval="(0, inf)")]
@@ -52,7 +62,9 @@ Fraction: TypeAlias = Annotated[float, partial(checks.number, interval="[0, 1)")
 OptionalReal: TypeAlias = Annotated[float | None, optional(real)]
 Count: TypeAlias = Annotated[int, count]
 CountOrZero: TypeAlias = Annotated[int, partial(checks.whole, low=0)]
+Integer: TypeAlias = Annotated[int, partial(checks.whole, low=-LAST_STEP)]
 OptionalCount: TypeAlias = Annotated[int | None, optional(count)]
 Flag: TypeAlias = Annotated[bool, checks.flag]
 Reals: TypeAlias = Annotated[tuple[float, ...], each(real)]
+Points: TypeAlias = Annotated[tuple[int, ...], points]
 Boundaries: TypeAlias = Annotated[tuple[int, ...], each(count, increasing=True)]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from operator import add, sub
 from typing import Any, NoReturn
 
 from lrcore import checks
@@ -32,7 +33,10 @@ METHODS: dict[str, Callable[..., Schedule]] = {
     "then": Schedule.then,
     "clip": Schedule.clip,
     "repeat": Schedule.repeat,
+    "shift": Schedule.shift,
+    "every": Schedule.every,
 }
+CONVERSIONS = {f"like_{name}" for name in ("torch", "keras", "optax", "transformers", "timm", "deepspeed")}
 WORDS = {"none": None, "true": True, "false": False}
 DEEPEST_TEXT = 2 * DEEPEST  # a level of schedules is one of parentheses, or two: Join((..., ...), ...)
 LONGEST_NUMBER = 100  # characters
@@ -84,23 +88,37 @@ class Parser:
 
     def schedule(self) -> Schedule:
         position = self.position
-        result = self.product()
+        result = self.sum()
         if not isinstance(result, Schedule):
             self.fail(f"expected a schedule, got {checks.shown(result)}", position)
         if self.kind != "end":
             self.fail(f"expected the end, got {self.got()}")
         return result
 
-    def product(self) -> object:
+    def sum(self) -> object:
         self.depth += 1
         if self.depth > DEEPEST_TEXT:
             self.fail(f"nested deeper than {DEEPEST_TEXT}")
+        result = self.product()
+        while self.kind == "sign" and self.token in "+-":
+            position, sign = self.position, self.advance()
+            result = self.plus(result, sign, self.product(), position)
+        self.depth -= 1
+        return result
+
+    def plus(self, a: object, sign: str, b: object, position: int) -> object:
+        numbers = [x for x in (a, b) if isinstance(x, (int, float)) and not isinstance(x, bool)]
+        if len(numbers) == 2 or not all(isinstance(x, Schedule) or x in numbers for x in (a, b)):
+            got = f"{checks.shown(a)} and {checks.shown(b)}"
+            self.fail(f"{sign!r} needs a schedule and a number, or two schedules, got {got}", position)
+        return self.made(add if sign == "+" else sub, position, a, b)
+
+    def product(self) -> object:
         result = self.chain()
         while self.kind == "sign" and self.token == "*":
             position = self.position
             self.advance()
             result = self.times(result, self.chain(), position)
-        self.depth -= 1
         return result
 
     def times(self, a: object, b: object, position: int) -> object:
@@ -147,7 +165,8 @@ class Parser:
             self.advance()
             if token.lower() in WORDS and self.token != "(":
                 return WORDS[token.lower()]
-            made = self.named(token, position)
+            cls = self.named(token, position)
+            made = self.conversion(cls) if self.accept(".") else cls
             args, kwargs = self.arguments()
             return self.made(made, position, *args, **kwargs)
         if self.accept("["):
@@ -156,7 +175,7 @@ class Parser:
             self.fail(f"expected a schedule or a value, got {self.got()}")
         if self.accept(")"):
             return ()
-        first = self.product()
+        first = self.sum()
         if self.accept(")"):
             return first
         self.expect(",")
@@ -169,7 +188,7 @@ class Parser:
                 self.expect(",")
                 if self.accept(end):
                     break
-            entries.append(self.product())
+            entries.append(self.sum())
         return tuple(entries)
 
     def arguments(self) -> tuple[list[object], dict[str, object]]:
@@ -187,14 +206,23 @@ class Parser:
                 self.advance()
                 if token in kwargs:
                     self.fail(f"{brief(token)} is given twice", position)
-                kwargs[token] = self.product()
+                kwargs[token] = self.sum()
             elif kwargs:
                 self.fail("an argument without a name follows one with a name", position)
             else:
-                args.append(self.product())
+                args.append(self.sum())
         return args, kwargs
 
-    def named(self, name: str, position: int) -> Callable[..., object]:
+    def conversion(self, cls: type[Schedule]) -> Callable[..., object]:
+        position, name = self.position, self.advance()
+        known = sorted(key for key in dir(cls) if key in CONVERSIONS)
+        if name not in known:
+            reason = f"expected one of {', '.join(known)}" if known else f"{cls.__name__} has no conversions"
+            self.fail(f"{reason} after '.', got {checks.shown(name)}", position)
+        made: Callable[..., object] = getattr(cls, name)
+        return made
+
+    def named(self, name: str, position: int) -> type[Schedule]:
         found = NAMES.get(spelled(name))
         if found is Custom:
             self.fail("Custom holds a Python function, which text cannot carry", position)
@@ -226,17 +254,19 @@ def parse(text: str) -> Schedule:
 
     The text is read by a parser of its own; nothing in it is run::
 
+        sum       = product { ("+" | "-") product }
         product   = chain { "*" chain }
         chain     = value { "." method arguments }
         value     = ["-" | "+"] number | text in quotes | None | True | False
-                  | name arguments | "(" product ")" | "(" values ")" | "[" values "]"
-        arguments = "(" [ [name "="] product { "," [name "="] product } [","] ] ")"
-        method    = "with_warmup" | "then" | "clip" | "repeat"
+                  | name ["." conversion] arguments | "(" sum ")" | "(" values ")" | "[" values "]"
+        arguments = "(" [ [name "="] sum { "," [name "="] sum } [","] ] ")"
+        conversion = "like_torch" | "like_keras" | "like_optax" | "like_transformers" | "like_timm" | "like_deepspeed"
+        method    = "with_warmup" | "then" | "clip" | "repeat" | "shift" | "every"
 
     A name is that of a class, in any case and with or without underscores (``CosineDecay``, ``cosine_decay``), or
     its short form: ``constant``, ``linear``, ``polynomial``, ``exponential``, ``inverse_time``, ``step``,
     ``piecewise``, ``cosine``, ``cosine_restarts``, ``one_cycle``, ``cyclic``, ``inverse_sqrt``, ``wsd``, ``rex``,
-    ``join``.
+    ``cosine_cycles``, ``power``, ``tanh``, ``table``, ``join``.
 
     Raises
     ------
