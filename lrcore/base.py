@@ -199,6 +199,11 @@ class Optimizer(Stateful):
         """Raise if hyperparameters, each in its range, do not go together."""
 
     @staticmethod
+    def _decay(h: Values, lr: float, l2: float, keep: float) -> tuple[float, float]:
+        """The L2 penalty and ``keep`` at a step, unless they are those that follow from ``decoupled``, as given."""
+        return l2, keep
+
+    @staticmethod
     def _initial(h: Values) -> Mapping[str, Initial]:
         """What state arrays begin with that do not begin at zero."""
         return {}
@@ -347,7 +352,7 @@ class Optimizer(Stateful):
             if self._ema is None:
                 terms.append((scale, l2, 1.0, 0.0, False, keep) + rest)  # noqa: RUF005  # twice as quick as unpacking
             else:
-                ema = self._ema_at(t, self._ema)
+                ema = state.ema_at(t, self._ema, self._ema_warmup)
                 terms.append((scale, l2, ema, 1.0 - ema, t == 1, keep, *rest))
             moved.append((group, ((t, self._advance(h, t, known) if numbers else numbers),)))
             if rate is None:
@@ -395,12 +400,6 @@ class Optimizer(Stateful):
         if zero_grad:
             assign([g for _, g in labelled], [0.0] * len(labelled))
 
-    def _ema_at(self, t: int, ema: float) -> float:
-        """Weight of the old average at the t-th step of a parameter."""
-        if self._ema_warmup:
-            return min(ema, (1 + t) / (10 + t))
-        return ema if t > 1 else 0.0
-
     # What callers see.
 
     @property
@@ -447,26 +446,28 @@ class Optimizer(Stateful):
         Before the first step of a parameter its average is the parameter, as it is now.
         """
         if self._ema is None:
-            raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
+            return self._own_averages()
         pairs, new = [], []
         for group, clocks in self._current().every:
-            by_name = len(clocks) > 1
-            _, tensors = group.tensors(by_name)
+            _, tensors = group.tensors(by_name=True)
             for k, (theta, _, average) in enumerate(tensors):
                 assert average is not None
                 pairs.append((theta, average))
-                if clocks[k if by_name else 0][0] == 0:
+                if clocks[k if len(clocks) > 1 else 0][0] == 0:
                     new.append((average, theta))
         assign([average for average, _ in new], [theta for _, theta in new])
         return pairs
 
     @property
     def averages(self) -> Structure:
-        """The moving averages in the structure of ``params``, as read-only views; a mapping for a ParameterBuffer."""
-        self._averages()
+        """The averages in the structure of ``params``, read-only; a mapping for a ParameterBuffer.
+
+        Views of the moving averages with ``ema``; without, what the optimizer averages by itself, if it does.
+        """
+        averages = iter([average.view() for _, average in self._averages()])
         roster, views = self._now().roster, list[Structure]()
         for group in roster.groups:
-            named = {name: array.view() for name, array in group.parameters.split(group.states["average"]).items()}
+            named = {name: next(averages) for name in group.parameters.names}
             for view in named.values():
                 view.flags.writeable = False
             views.append(group.parameters.like_structure(named))

@@ -10,6 +10,8 @@ from functools import partial
 from itertools import compress, starmap
 from typing import Any, Self
 
+import numpy as np
+
 from lrcore import checks, kernels, structure
 from lrcore.arrays import Array, assign, assignment
 from lrcore.groups import Counts, Now, ParameterGroup, Roster
@@ -46,6 +48,18 @@ class Stateful:
 
     def _refresh(self) -> None:
         """Bring up to date what follows parameters until their first step."""
+
+    @staticmethod
+    def _average(theta: Array, state: Mapping[str, Array], numbers: Mapping[str, float]) -> Array:
+        """The average that the rule keeps of a parameter, formed of what is remembered of it."""
+        raise NotImplementedError
+
+    def _own_averages(self) -> list[tuple[Array, Array]]:
+        """Parameters and the averages that their rules keep, array by array; raises if they keep none."""
+        if type(self)._average is Stateful._average:
+            raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
+        with kernels.guard(allocate_lock()), np.errstate(all="ignore"):
+            return [pair for group, clocks in self._current().every for pair in group.averages(clocks, self._average)]
 
     def _begin(self, now: Now) -> None:
         """Stand there, and make what is made from the rest and is not saved."""

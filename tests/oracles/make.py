@@ -70,7 +70,10 @@ class Keras:
 
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], list[Any]]]:
         variables = [self.keras.Variable(array, dtype="float64") for array in params]
-        opt = self.factory(case)(learning_rate=rate(0), **translated("keras", case.hyper))
+        opt = self.factory(case)(learning_rate=rate(0), **translated("keras", case.optimizer, case.hyper))
+        if case.optimizer == "ScheduleFreeAdamW" and self.keras.backend.backend() == "torch":
+            # What it keeps as its old momentum is the memory that is then changed; as on JAX, a change is a new array.
+            opt.assign_sub = lambda variable, value: setattr(variable, "_value", variable.value - value)
 
         def step(grads: Arrays, lr: float) -> None:
             opt.learning_rate = lr
@@ -92,16 +95,22 @@ class Optax:
         self.version = optax.__version__
 
     def factory(self, case: Case) -> Callable[..., Any]:
-        return getattr(self.optax, "amsgrad" if case.hyper.get("amsgrad") else case.optimizer.lower())
+        name = "amsgrad" if case.hyper.get("amsgrad") else case.optimizer.lower()
+        homes = (self.optax, self.optax.contrib)
+        return next(
+            getattr(home, key) for home in homes for key in dir(home) if key.replace("_", "") == name and key[0] != "_"
+        )
 
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], list[Any]]]:
         hyper = {name: value for name, value in case.hyper.items() if name != "amsgrad"}
 
         @functools.cache
         def transformation(lr: float) -> Any:
-            return self.factory(case)(learning_rate=lr, **translated("optax", hyper))
+            return self.factory(case)(learning_rate=lr, **translated("optax", case.optimizer, hyper))
 
         state = transformation(rate(0)).init(params)
+        # A root of a count has the width of the count, so that MADGRAD falls into float32: counts of 64 bits here.
+        state = self.jax.tree.map(lambda leaf: leaf.astype("int64") if leaf.dtype == "int32" else leaf, state)
 
         def step(grads: Arrays, lr: float) -> None:
             nonlocal state
