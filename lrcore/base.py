@@ -441,10 +441,7 @@ class Optimizer(Stateful):
         )
 
     def _averages(self) -> list[tuple[Array, Array]]:
-        """Parameters and their averages, array by array; raises if none are kept.
-
-        Before the first step of a parameter its average is the parameter, as it is now.
-        """
+        """Parameters and their averages: before its first step, that of one is itself; raises if none are kept."""
         if self._ema is None:
             return self._own_averages()
         pairs, new = [], []
