@@ -37,8 +37,8 @@ cdef inline floating cube_root(floating x) noexcept nogil:
     cdef Word word
     cdef int k
     if floating is double:  # so that a cube neither overflows nor vanishes; float32 is far from either
-        scale = 2.0**-300 if a > 2.0**700 else (2.0**300 if a < 2.0**-700 else scale)
-        unscale = 2.0**100 if a > 2.0**700 else (2.0**-100 if a < 2.0**-700 else unscale)
+        scale = 4.909093465297727e-91 if a > 1e200 else (2.037035976334486e90 if a < 1e-200 else scale)  # 2^-300, 2^300
+        unscale = 1.2676506002282294e30 if a > 1e200 else (7.888609052210118e-31 if a < 1e-200 else unscale)
     a = a * scale
     word.value = a
     word.bits = ((word.bits >> 32) * 0x55555556 >> 32) + 715094163 << 32  # a third of the exponent
