@@ -164,7 +164,10 @@ CASES: dict[str, list[Case]] = {
         "ScheduleFreeAdamW": {
             "all": {**_BETAS, "eps": 1e-6, "weight_decay": 0.1, "warmup_steps": 7, "weight_lr_power": 1.0},
         },
-        "MADGRAD": {"all": {"momentum": 0.6, "eps": 1e-3, "weight_decay": 0.1}},
+        "MADGRAD": {
+            "all": {"momentum": 0.6, "eps": 1e-3, "weight_decay": 0.1},
+            "plain": {"momentum": 0.0, "weight_decay": 0.1},
+        },
     }),
 }  # fmt: skip
 

@@ -388,6 +388,17 @@ def test_what_is_averaged_stays_when_the_momentum_changes(build: str) -> None:
     np.testing.assert_array_equal(joined(opt.averages), before)
 
 
+@pytest.mark.parametrize("hyper", [{"like": "keras"}, {"like": "paper", "weight_lr_power": 0.0}])
+def test_without_weights_all_points_count_alike_also_those_of_a_rate_of_zero(hyper: dict[str, Any]) -> None:
+    w = np.ones(2)
+    opt = lr.ScheduleFreeAdamW(w, lr=lambda step: 0.1 * step, **hyper)
+    points = []
+    for _ in range(4):
+        opt.step(np.ones(2))
+        points.append(opt.state_dict()["state"]["0"]["z"])
+    np.testing.assert_allclose(opt.averages, np.mean(points, axis=0), rtol=1e-14)
+
+
 @every_build
 @pytest.mark.parametrize("cls", [lr.ScheduleFreeSGD, lr.ScheduleFreeAdamW, lr.MADGRAD, lr.ASGD])
 def test_it_begins_where_the_parameters_are_at_the_first_step(cls: Any, build: str) -> None:

@@ -203,7 +203,8 @@ class _ScheduleFree(Optimizer):
     def _weighed(self, h: Values, t: int, numbers: Mapping[str, float]) -> tuple[float, float, float]:
         """The weight of the point of the t-th step, their sum, and the largest rate."""
         lr_max = max(self._rate(h, t)[1], numbers["lr_max"])
-        weight = power(float(t), h.get("r", 0.0)) * power(lr_max, h.get("weight_lr_power", 0.0))
+        p = h.get("weight_lr_power", 0.0)
+        weight = power(float(t), h.get("r", 0.0)) * (power(lr_max, p) if p else 1.0)  # 0 to the 0 is 1
         return weight, numbers["weight_sum"] + weight, lr_max
 
     def _mixing(self, h: Values, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
@@ -458,8 +459,9 @@ class MADGRAD(Optimizer):
     timm     as above                                     lr 1e-2, momentum 0.9, weight_decay 0, eps 1e-6
     =======  ===========================================  ==========================================================
 
-    optax rounds the root of t to float32. Where an element has had no gradient yet, and eps is 0, s over nothing is
-    nothing, as in the authors' package ``madgrad``; optax and timm give NaN there.
+    timm's is the authors' package ``madgrad``, whose decoupled decay goes by ``lr + eps`` and comes after. optax rounds
+    the root of t to float32. Where an element has had no gradient yet, and eps is 0, s over nothing is nothing, as in
+    that package; optax and timm give NaN there.
 
     Parameters
     ----------
