@@ -16,7 +16,7 @@ import numpy as np
 
 from lrcore import checks, hyperparameters, kernels, norms, reference, state, structure
 from lrcore.arrays import Array, assign, assignment
-from lrcore.groups import Counts, Now, ParameterGroup, Roster, Values
+from lrcore.groups import Counts, Now, ParameterGroup, Roster, Values, decay
 from lrcore.hyperparameters import Number
 from lrcore.kernels import any_none
 from lrcore.options import Bound, OnNonfinite, Option, StepReport, declares, make, no_attribute, what_nonfinite_does
@@ -98,7 +98,9 @@ class Optimizer(Stateful):
     decoupled: ClassVar[tuple[str, ...]] = ("keras",)
     """The libraries in which this optimizer's weight decay bypasses the gradient."""
 
-    ranges: ClassVar[Mapping[str, str]] = {}
+    _decay = classmethod(decay)  # the L2 penalty, and what decoupled decay leaves, by h, rate and library
+
+    ranges: ClassVar[Mapping[str, hyperparameters.Interval]] = {}
     """Valid ranges of hyperparameters where :data:`lrcore.hyperparameters.RANGES` has none, or another."""
 
     numbers: ClassVar[Mapping[str, str]] = {}
@@ -174,11 +176,9 @@ class Optimizer(Stateful):
         return {key: hyperparameters.check(key, value, self.range_of(key)) for key, value in given.items()}
 
     @classmethod
-    def range_of(cls, name: str) -> str:
+    def range_of(cls, name: str) -> hyperparameters.Interval:
         """The valid range of a hyperparameter."""
-        if any(isinstance(defaults.get(name), bool) for defaults in cls.defaults.values()):
-            return hyperparameters.FLAG
-        return cls.ranges.get(name) or hyperparameters.RANGES[name]
+        return hyperparameters.range_of(name, cls.ranges, cls.defaults.values())
 
     # What a subclass says.
 
@@ -197,11 +197,6 @@ class Optimizer(Stateful):
     @staticmethod
     def _check_together(h: Values, like: str) -> None:
         """Raise if hyperparameters, each in its range, do not go together."""
-
-    @staticmethod
-    def _decay(h: Values, lr: float, l2: float, keep: float) -> tuple[float, float]:
-        """The L2 penalty and ``keep`` at a step, unless they are those that follow from ``decoupled``, as given."""
-        return l2, keep
 
     @staticmethod
     def _initial(h: Values) -> Mapping[str, Initial]:
@@ -352,7 +347,7 @@ class Optimizer(Stateful):
             if self._ema is None:
                 terms.append((scale, l2, 1.0, 0.0, False, keep) + rest)  # noqa: RUF005  # twice as quick as unpacking
             else:
-                ema = state.ema_at(t, self._ema, self._ema_warmup)
+                ema = self._ema_at(t, self._ema)
                 terms.append((scale, l2, ema, 1.0 - ema, t == 1, keep, *rest))
             moved.append((group, ((t, self._advance(h, t, known) if numbers else numbers),)))
             if rate is None:
@@ -400,6 +395,12 @@ class Optimizer(Stateful):
         if zero_grad:
             assign([g for _, g in labelled], [0.0] * len(labelled))
 
+    def _ema_at(self, t: int, ema: float) -> float:
+        """Weight of the old average at the t-th step of a parameter."""
+        if self._ema_warmup:
+            return min(ema, (1 + t) / (10 + t))
+        return ema if t > 1 else 0.0
+
     # What callers see.
 
     @property
@@ -441,30 +442,30 @@ class Optimizer(Stateful):
         )
 
     def _averages(self) -> list[tuple[Array, Array]]:
-        """Parameters and their averages: before its first step, that of one is itself; raises if none are kept."""
+        """Parameters and their averages, array by array; raises if none are kept."""
         if self._ema is None:
             return self._own_averages()
         pairs, new = [], []
         for group, clocks in self._current().every:
-            _, tensors = group.tensors(by_name=True)
+            by_name = len(clocks) > 1
+            _, tensors = group.tensors(by_name)
             for k, (theta, _, average) in enumerate(tensors):
                 assert average is not None
                 pairs.append((theta, average))
-                if clocks[k if len(clocks) > 1 else 0][0] == 0:
+                if clocks[k if by_name else 0][0] == 0:
                     new.append((average, theta))
         assign([average for average, _ in new], [theta for _, theta in new])
         return pairs
 
     @property
     def averages(self) -> Structure:
-        """The averages in the structure of ``params``, read-only; a mapping for a ParameterBuffer.
-
-        Views of the moving averages with ``ema``; without, what the optimizer averages by itself, if it does.
-        """
-        averages = iter([average.view() for _, average in self._averages()])
+        """The averages, moving ones or the optimizer's own, as ``params``, read-only; a ParameterBuffer's by name."""
+        own = iter(self._averages())
         roster, views = self._now().roster, list[Structure]()
         for group in roster.groups:
-            named = {name: next(averages) for name in group.parameters.names}
+            kept = group.states.get("average")
+            arrays = group.parameters.split(kept) if kept else {name: next(own)[1] for name in group.parameters.names}
+            named = {name: array.view() for name, array in arrays.items()}
             for view in named.values():
                 view.flags.writeable = False
             views.append(group.parameters.like_structure(named))

@@ -26,10 +26,18 @@ class Kind(Protocol):
 
     decoupled: tuple[str, ...]
 
-    def range_of(self, name: str) -> str: ...
+    def range_of(self, name: str) -> hyperparameters.Interval: ...
     def _rule(self, h: Values, /) -> str: ...
     def _check_together(self, h: Values, like: str, /) -> None: ...
-    def _decay(self, h: Values, lr: float, l2: float, keep: float, /) -> tuple[float, float]: ...
+    def _decay(self, h: Values, lr: float, like: str, /) -> tuple[float, float]: ...
+
+
+def decay(kind: Any, h: Values, lr: float, like: str, /) -> tuple[float, float]:
+    """The L2 penalty, and what decoupled weight decay leaves of a parameter."""
+    weight_decay = h.get("weight_decay", 0.0)
+    if like in kind.decoupled or h.get("decoupled_weight_decay"):
+        return 0.0, 1.0 - lr * weight_decay
+    return weight_decay, 1.0
 
 
 class Hyper(NamedTuple):
@@ -97,10 +105,8 @@ class ParameterGroup(MutableMapping[str, Any]):
         if hyper.inverse_time is not None and h[hyper.inverse_time]:
             lr /= 1.0 + (step if hyper.inverse_time == "decay" else t - 1) * h[hyper.inverse_time]
         sign = -1.0 if h["maximize"] else 1.0
-        l2, keep = h.get("weight_decay", 0.0), 1.0
-        if self._like in self._kind.decoupled or h.get("decoupled_weight_decay"):
-            l2, keep = 0.0, 1.0 - lr * l2
-        return h, lr, *self._kind._decay(h, lr, l2, keep), sign
+        l2, keep = self._kind._decay(h, lr, self._like)
+        return h, lr, l2, keep, sign
 
     def __getitem__(self, name: str) -> Any:
         return self.parameters.structure if name == "params" else self.cell[0].values[name]
@@ -162,7 +168,8 @@ class ParameterGroup(MutableMapping[str, Any]):
         """Each parameter with what is formed of it, its state and its numbers; before its first step, with itself."""
         thetas = self.parameters.tensors(by_name=True)
         each = zip(thetas, self.arrays().values(), clocks if len(clocks) > 1 else clocks * len(thetas), strict=True)
-        return [(theta, form(theta, states, numbers) if t else theta.copy()) for theta, states, (t, numbers) in each]
+        with kernels.guard(allocate_lock()), np.errstate(all="ignore"):
+            return [(theta, form(theta, state, known) if t else theta.copy()) for theta, state, (t, known) in each]
 
     def twin(self) -> ParameterGroup:
         """A group of the same parameters that changes by itself. Its state is still that of this one."""

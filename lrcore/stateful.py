@@ -10,8 +10,6 @@ from functools import partial
 from itertools import compress, starmap
 from typing import Any, Self
 
-import numpy as np
-
 from lrcore import checks, kernels, structure
 from lrcore.arrays import Array, assign, assignment
 from lrcore.groups import Counts, Now, ParameterGroup, Roster
@@ -58,8 +56,7 @@ class Stateful:
         """Parameters and the averages that their rules keep, array by array; raises if they keep none."""
         if type(self)._average is Stateful._average:
             raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
-        with kernels.guard(allocate_lock()), np.errstate(all="ignore"):
-            return [pair for group, clocks in self._current().every for pair in group.averages(clocks, self._average)]
+        return [pair for group, clocks in self._current().every for pair in group.averages(clocks, self._average)]
 
     def _begin(self, now: Now) -> None:
         """Stand there, and make what is made from the rest and is not saved."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Unpack
 
 from lrcore.arrays import Array
 from lrcore.base import Optimizer
-from lrcore.groups import Values
+from lrcore.groups import Values, decay
 from lrcore.hyperparameters import Number
 from lrcore.kernels import power
 from lrcore.optimizers.conventions import REQUIRED, Betas, given, has_momentum
@@ -357,9 +357,9 @@ class ScheduleFreeAdamW(_ScheduleFree):
     def _rule(h: Values) -> str:
         return "schedule_free_adam"
 
-    @staticmethod
-    def _decay(h: Values, lr: float, l2: float, keep: float) -> tuple[float, float]:
-        return 0.0, keep  # what would be a penalty is part of u
+    @classmethod
+    def _decay(cls, h: Values, lr: float, like: str, /) -> tuple[float, float]:
+        return 0.0, decay(cls, h, lr, like)[1]  # what would be a penalty is part of u
 
     def _scaling(self, h: Values, t: int) -> tuple[float, float]:
         """What multiplies the root of v, and what is added to it, below the gradient."""

@@ -21,11 +21,6 @@ cdef inline floating magnitude(floating x) noexcept nogil:
         return fabs(x)
 
 
-cdef inline floating maximum(floating a, floating b) noexcept nogil:
-    cdef floating larger = a if a > b else b
-    return larger if a == a else a  # a NaN on either side comes through, as in numpy.maximum
-
-
 cdef union Word:
     double value
     unsigned long long bits
@@ -48,3 +43,8 @@ cdef inline floating cube_root(floating x) noexcept nogil:
         y = y + y * ((a - c) / (c + c + a))
     y = y * unscale
     return <floating> (-y if x < 0 else y) if x != 0 and magnitude(x) < INFINITY else x
+
+
+cdef inline floating maximum(floating a, floating b) noexcept nogil:
+    cdef floating larger = a if a > b else b
+    return larger if a == a else a  # a NaN on either side comes through, as in numpy.maximum
