@@ -19,7 +19,7 @@ __all__ = ["ASGD", "MADGRAD", "Ftrl", "ScheduleFreeAdamW", "ScheduleFreeRAdam", 
 
 
 class ASGD(Optimizer):
-    r"""Averaged SGD: gradient descent at a falling rate, and the average of where it has been.
+    r"""ASGD: gradient descent at a falling rate, and the average of where it has been.
 
     .. math::
 
@@ -51,7 +51,7 @@ class ASGD(Optimizer):
     t0 : float >= 0, or schedule
         Step from which on it is averaged.
 
-    Sources: Polyak & Juditsky 1992; Bottou 2010, section 5.1; ``torch/optim/asgd.py``.
+    Sources: Polyak & Juditsky 1992; L. Bottou's ``sgd`` 2.0; ``torch/optim/asgd.py``.
     """
 
     defaults: ClassVar = {"torch": {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0}}
@@ -87,7 +87,7 @@ class ASGD(Optimizer):
 
 
 class Ftrl(Optimizer):
-    r"""FTRL-Proximal: follow the regularized leader, for weights of which many are to be exactly zero.
+    r"""Ftrl: follow the regularized leader, for weights of which many are to be exactly zero.
 
     .. math::
 
@@ -214,9 +214,8 @@ class _ScheduleFree(Optimizer):
         c = weight / weight_sum if weight_sum else 0.0
         ratio = 1.0 if t == 1 else beta / numbers["share_x"]
         rate, _ = self._rate(h, t)
-        return (
-            float(t == 1), (1.0 - c) * ratio, c + (1.0 - c) * (1.0 - ratio), rate * (1.0 - beta * (1.0 - c)), rate,
-        )  # fmt: skip
+        stay, pull = (1.0 - c) * ratio, c + (1.0 - c) * (1.0 - ratio)
+        return float(t == 1), stay, pull, rate * (1.0 - beta * (1.0 - c)), rate
 
     def _advance(self, h: Values, t: int, numbers: Mapping[str, float]) -> Mapping[str, float]:
         _, weight_sum, lr_max = self._weighed(h, t, numbers)
@@ -224,7 +223,7 @@ class _ScheduleFree(Optimizer):
 
 
 class ScheduleFreeSGD(_ScheduleFree):
-    r"""Schedule-free SGD: gradients are taken between a fast sequence and its average, which needs no schedule.
+    r"""ScheduleFreeSGD: gradients are taken between a fast sequence and its average, which needs no schedule.
 
     .. math::
 
@@ -264,7 +263,7 @@ class ScheduleFreeSGD(_ScheduleFree):
     r, weight_lr_power : float >= 0, or schedule
         Powers of the step and of the largest rate so far in the weight of a point; r paper alone.
 
-    Source: Defazio et al. 2024, algorithm 1; ``schedulefree/sgd_schedulefree.py``;
+    Sources: Defazio et al. 2024, arXiv 2405.15682, algorithm 1; ``schedulefree/sgd_schedulefree.py``;
     ``optax/contrib/_schedule_free.py``.
     """
 
@@ -297,7 +296,7 @@ class ScheduleFreeSGD(_ScheduleFree):
 
 
 class ScheduleFreeAdamW(_ScheduleFree):
-    r"""Schedule-free AdamW: :class:`ScheduleFreeSGD` on gradients over their root mean square.
+    r"""ScheduleFreeAdamW: :class:`ScheduleFreeSGD` on gradients over their root mean square.
 
     .. math::
 
@@ -332,7 +331,7 @@ class ScheduleFreeAdamW(_ScheduleFree):
     warmup_steps, r, weight_lr_power
         As in :class:`ScheduleFreeSGD`; keras has no powers.
 
-    Source: Defazio et al. 2024, algorithm 1; ``schedulefree/adamw_schedulefree.py``;
+    Sources: Defazio et al. 2024, arXiv 2405.15682, algorithm 1; ``schedulefree/adamw_schedulefree.py``;
     ``optax/contrib/_schedule_free.py``; ``keras/src/optimizers/schedule_free_adamw.py``.
     """
 
@@ -372,7 +371,7 @@ class ScheduleFreeAdamW(_ScheduleFree):
 
 
 class ScheduleFreeRAdam(ScheduleFreeAdamW):
-    r"""Schedule-free RAdam: :class:`ScheduleFreeAdamW` whose first steps wait until v can be trusted.
+    r"""ScheduleFreeRAdam: :class:`ScheduleFreeAdamW` whose first steps wait until v can be trusted.
 
     .. math::
 
@@ -406,7 +405,7 @@ class ScheduleFreeRAdam(ScheduleFreeAdamW):
     silent_sgd_phase : bool
         Whether the first steps only gather v.
 
-    Sources: Defazio et al. 2024, algorithm 1; Liu et al. 2020, algorithm 2; ``schedulefree/radam_schedulefree.py``.
+    Sources: Defazio et al. 2024, arXiv 2405.15682; Liu et al. 2020, arXiv 1908.03265, algorithm 2; ``schedulefree``.
     """
 
     defaults: ClassVar = {
@@ -474,7 +473,7 @@ class MADGRAD(Optimizer):
     decoupled_weight_decay : bool
         timm alone, its ``decoupled_decay``: decay as in :class:`AdamW`.
 
-    Sources: Defazio & Jelassi 2021, algorithm 1; ``optax/contrib/_madgrad.py``; ``timm/optim/madgrad.py``.
+    Sources: Defazio & Jelassi 2021, arXiv 2101.11075, algorithm 1; ``optax/contrib/_madgrad.py``; ``timm``.
     """
 
     defaults: ClassVar = {
