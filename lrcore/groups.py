@@ -34,10 +34,9 @@ class Kind(Protocol):
 
 def decay(kind: Any, h: Values, lr: float, like: str, /) -> tuple[float, float]:
     """The L2 penalty, and what decoupled weight decay leaves of a parameter."""
-    weight_decay = h.get("weight_decay", 0.0)
     if like in kind.decoupled or h.get("decoupled_weight_decay"):
-        return 0.0, 1.0 - lr * weight_decay
-    return weight_decay, 1.0
+        return 0.0, 1.0 - lr * h["weight_decay"]
+    return h["weight_decay"], 1.0
 
 
 class Hyper(NamedTuple):
@@ -105,6 +104,8 @@ class ParameterGroup(MutableMapping[str, Any]):
         if hyper.inverse_time is not None and h[hyper.inverse_time]:
             lr /= 1.0 + (step if hyper.inverse_time == "decay" else t - 1) * h[hyper.inverse_time]
         sign = -1.0 if h["maximize"] else 1.0
+        if not h.get("weight_decay"):
+            return h, lr, 0.0, 1.0, sign
         l2, keep = self._kind._decay(h, lr, self._like)
         return h, lr, l2, keep, sign
 
@@ -118,7 +119,7 @@ class ParameterGroup(MutableMapping[str, Any]):
             raise KeyError(
                 f"no hyperparameter {checks.shown(name)}; this optimizer has {', '.join(self.cell[0].values)}"
             )
-        if name == "initial_accumulator_value":
+        if name in hyperparameters.FIXED:
             raise ValueError(f"{name} must be given when the optimizer is made, where it is used")
         self.cell[0] = self.with_changes({name: self.checked(name, value)})
 

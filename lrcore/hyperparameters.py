@@ -16,6 +16,8 @@ Interval = str | tuple[str, ...]
 """The valid range of a number; or of each of several that come as a tuple, as betas do."""
 
 FLAG = "True or False"
+FIXED = ("initial_accumulator_value", "initial_scale")
+"""Those that decide what state begins with: given when the optimizer is made, and no schedules."""
 
 RANGES = {
     "lr": "[0, inf)",
@@ -24,9 +26,11 @@ RANGES = {
     "rho": "[0, 1]",
     "betas": "[0, 1)",
     "eps": "[0, inf)",
+    "eps_root": "[0, inf)",
     "weight_decay": "[0, inf)",
     "decay": "[0, inf)",
     "initial_accumulator_value": "[0, inf)",
+    "initial_scale": "[0, inf)",
     "maximize": FLAG,
     "ema": "[0, 1)",
     "clip_norm": "(0, inf)",
@@ -56,7 +60,7 @@ def check(name: str, value: Any, interval: Interval) -> Any:
     if interval == FLAG:
         return checks.flag(name, value)
     if isinstance(interval, tuple):
-        several = {2: "a pair of numbers", 3: "a triple of numbers"}[len(interval)]
+        several = {2: "a pair of numbers", 3: "a triple of numbers"}.get(len(interval), f"{len(interval)} numbers")
         if isinstance(value, np.ndarray):
             value = value.tolist()
         if not isinstance(value, (tuple, list)):
@@ -66,7 +70,7 @@ def check(name: str, value: Any, interval: Interval) -> Any:
         return tuple(
             one if callable(one) else checks.number(f"{name}[{k}]", one, interval[k]) for k, one in enumerate(value)
         )
-    if callable(value) and name != "initial_accumulator_value":
+    if callable(value) and name not in FIXED:
         return value
     return checks.number(name, value, interval)
 
