@@ -62,8 +62,9 @@ def live(tmp_path_factory):
 def has_defaults(like, optimizer, signature):
     """Every hyperparameter of ours has the library's default."""
     ours = dict(getattr(lr, optimizer).defaults[like])
-    if like == "optax" and "amsgrad" in ours:  # another function there, not an argument
-        ours = {k: v for k, v in ours.items() if k not in ("amsgrad", "bias_correction_mu", "bias_correction_nu")}
+    if like == "optax":  # other functions there, not arguments
+        others = {"SignSGD": ("momentum",), "Adam": ("amsgrad", "bias_correction_mu", "bias_correction_nu")}
+        ours = {name: value for name, value in ours.items() if name not in others.get(optimizer, ())}
     theirs = dict(signature)
     for name in ("momentum", "weight_decay", "warmup_steps"):
         if name in theirs and theirs[name] is None:

@@ -95,7 +95,11 @@ class Optax:
         self.version = optax.__version__
 
     def factory(self, case: Case) -> Callable[..., Any]:
-        name = "amsgrad" if case.hyper.get("amsgrad") else case.optimizer.lower()
+        name = case.optimizer.lower()
+        if case.hyper.get("amsgrad"):
+            name = "amsgrad"
+        if name == "signsgd" and case.hyper.get("momentum"):
+            name = "signum"
         homes = (self.optax, self.optax.contrib)
         return next(
             getattr(home, key) for home in homes for key in dir(home) if key.replace("_", "") == name and key[0] != "_"
