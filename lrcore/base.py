@@ -442,12 +442,9 @@ class Optimizer(Stateful):
         )
 
     def _averages(self) -> list[tuple[Array, Array]]:
-        """Parameters and their averages, array by array; raises if none are kept.
-
-        Before the first step of a parameter its average is the parameter, as it is now.
-        """
+        """Parameters and their averages, array by array; raises if none are kept."""
         if self._ema is None:
-            raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
+            return self._own_averages()
         pairs, new = [], []
         for group, clocks in self._current().every:
             by_name = len(clocks) > 1
@@ -462,11 +459,13 @@ class Optimizer(Stateful):
 
     @property
     def averages(self) -> Structure:
-        """The moving averages in the structure of ``params``, as read-only views; a mapping for a ParameterBuffer."""
-        self._averages()
+        """The averages, moving ones or the optimizer's own, as ``params``, read-only; a ParameterBuffer's by name."""
+        own = iter(self._averages())
         roster, views = self._now().roster, list[Structure]()
         for group in roster.groups:
-            named = {name: array.view() for name, array in group.parameters.split(group.states["average"]).items()}
+            kept = group.states.get("average")
+            arrays = group.parameters.split(kept) if kept else {name: next(own)[1] for name in group.parameters.names}
+            named = {name: array.view() for name, array in arrays.items()}
             for view in named.values():
                 view.flags.writeable = False
             views.append(group.parameters.like_structure(named))

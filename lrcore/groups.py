@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -162,6 +162,15 @@ class ParameterGroup(MutableMapping[str, Any]):
             for name, array in zip(self.parameters.names, arrays, strict=True):
                 named[name][key] = array
         return named
+
+    def averages(
+        self, clocks: Clocks, form: Callable[[Array, Mapping[str, Array], Mapping[str, float]], Array]
+    ) -> list[tuple[Array, Array]]:
+        """Each parameter with what is formed of it, its state and its numbers; before its first step, with itself."""
+        thetas = self.parameters.tensors(by_name=True)
+        each = zip(thetas, self.arrays().values(), clocks if len(clocks) > 1 else clocks * len(thetas), strict=True)
+        with kernels.guard(allocate_lock()), np.errstate(all="ignore"):
+            return [(theta, form(theta, state, known) if t else theta.copy()) for theta, state, (t, known) in each]
 
     def twin(self) -> ParameterGroup:
         """A group of the same parameters that changes by itself. Its state is still that of this one."""

@@ -48,6 +48,17 @@ class Stateful:
     def _refresh(self) -> None:
         """Bring up to date what follows parameters until their first step."""
 
+    @staticmethod
+    def _average(theta: Array, state: Mapping[str, Array], numbers: Mapping[str, float]) -> Array:
+        """The average that the rule keeps of a parameter, formed of what is remembered of it."""
+        raise NotImplementedError
+
+    def _own_averages(self) -> list[tuple[Array, Array]]:
+        """Parameters and the averages that their rules keep, array by array; raises if they keep none."""
+        if type(self)._average is Stateful._average:
+            raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
+        return [pair for group, clocks in self._current().every for pair in group.averages(clocks, self._average)]
+
     def _begin(self, now: Now) -> None:
         """Stand there, and make what is made from the rest and is not saved."""
         self._cell = [now.counts], [now.roster]

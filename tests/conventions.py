@@ -91,6 +91,10 @@ CASES: dict[str, list[Case]] = {
             "decoupled": {"decoupled_weight_decay": True, "weight_decay": 0.1},
             "never": {"betas": (0.9, 0.6)},
         },
+        "ASGD": {
+            "decay": {"lambd": 0.2, "alpha": 0.6, "weight_decay": 0.1},
+            "soon": {"lambd": 1e-2, "t0": 5.0},
+        },
     }),
     "keras": _cases("keras", {
         "SGD": {
@@ -113,6 +117,15 @@ CASES: dict[str, list[Case]] = {
         "Adamax": {"all": {**_BETAS, "eps": 1e-6, "weight_decay": 0.1}},
         "NAdam": {"all": {**_BETAS, "eps": 1e-6, "weight_decay": 0.1}},
         "Lion": {"all": {**_BETAS, "weight_decay": 0.1}},
+        "Ftrl": {
+            "decay": {"l1": 0.02, "l2": 0.1, "l2_shrinkage": 0.3, "beta": 0.5, "weight_decay": 0.1},
+            "fixed": {"learning_rate_power": 0.0, "l1": 0.5},
+            "power": {"learning_rate_power": -1.0, "initial_accumulator_value": 0.5},
+        },
+        "ScheduleFreeAdamW": {
+            # Keras on torch rounds t / warmup_steps to float32: eighths stay what they are.
+            "all": {**_BETAS, "eps": 1e-6, "weight_decay": 0.1, "warmup_steps": 8},
+        },
     }),
     "keras2": _cases("keras2", {
         "SGD": {
@@ -194,6 +207,16 @@ CASES: dict[str, list[Case]] = {
         "SimplifiedAdEMAMix": {
             "all": {**_BETAS, "alpha": 3.0, "eps": 1e-6, "eps_root": 1e-8, "weight_decay": 0.2},
         },
+        "ScheduleFreeSGD": {
+            "all": {"momentum": 0.7, "weight_decay": 0.1, "warmup_steps": 7, "weight_lr_power": 1.0},
+        },
+        "ScheduleFreeAdamW": {
+            "all": {**_BETAS, "eps": 1e-6, "weight_decay": 0.1, "warmup_steps": 7, "weight_lr_power": 1.0},
+        },
+        "MADGRAD": {
+            "all": {"momentum": 0.6, "eps": 1e-3, "weight_decay": 0.1},
+            "plain": {"momentum": 0.0, "weight_decay": 0.1},
+        },
     }),
 }  # fmt: skip
 
@@ -203,7 +226,16 @@ _NAMES = {
     "keras": {"lr": "learning_rate", "alpha": "rho", "eps": "epsilon"},
     "optax": {"lr": "learning_rate"},
 }
-_OWN_NAMES = {("optax", "RMSprop"): {"alpha": "decay"}, ("optax", "SignSGD"): {"momentum": "beta"}}
+_OWN_NAMES = {
+    ("optax", "RMSprop"): {"alpha": "decay"},
+    ("optax", "SignSGD"): {"momentum": "beta"},
+    ("optax", "ScheduleFreeSGD"): {"momentum": "b1"},
+    ("keras", "Ftrl"): {
+        "l1": "l1_regularization_strength",
+        "l2": "l2_regularization_strength",
+        "l2_shrinkage": "l2_shrinkage_regularization_strength",
+    },
+}
 _BETA_NAMES = {"keras": ("beta_1", "beta_2"), "optax": ("b1", "b2", "b3")}
 
 

@@ -66,7 +66,7 @@ def has_defaults(like, optimizer, signature):
         others = {"SignSGD": ("momentum",), "Adam": ("amsgrad", "bias_correction_mu", "bias_correction_nu")}
         ours = {name: value for name, value in ours.items() if name not in others.get(optimizer, ())}
     theirs = dict(signature)
-    for name in ("momentum", "weight_decay"):
+    for name in ("momentum", "weight_decay", "warmup_steps"):
         if name in theirs and theirs[name] is None:
             theirs[name] = 0.0
     expected = {name: theirs.get(name, "no such argument") for name in conventions.translated(like, optimizer, ours)}

@@ -71,6 +71,9 @@ class Keras:
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], list[Any]]]:
         variables = [self.keras.Variable(array, dtype="float64") for array in params]
         opt = self.factory(case)(learning_rate=rate(0), **translated("keras", case.optimizer, case.hyper))
+        if case.optimizer == "ScheduleFreeAdamW" and self.keras.backend.backend() == "torch":
+            # What it keeps as its old momentum is the memory that is then changed; as on JAX, a change is a new array.
+            opt.assign_sub = lambda variable, value: setattr(variable, "_value", variable.value - value)
 
         def step(grads: Arrays, lr: float) -> None:
             opt.learning_rate = lr
@@ -99,7 +102,9 @@ class Optax:
         if name == "signsgd" and case.hyper.get("momentum"):
             name = "signum"
         homes = (self.optax, self.optax.contrib)
-        return next(getattr(home, key) for home in homes for key in dir(home) if key.replace("_", "") == name)
+        return next(
+            getattr(home, key) for home in homes for key in dir(home) if key.replace("_", "") == name and key[0] != "_"
+        )
 
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], list[Any]]]:
         hyper = {name: value for name, value in case.hyper.items() if name != "amsgrad"}
@@ -109,6 +114,8 @@ class Optax:
             return self.factory(case)(learning_rate=lr, **translated("optax", case.optimizer, hyper))
 
         state = transformation(rate(0)).init(params)
+        # A root of a count has the width of the count, so that MADGRAD falls into float32: counts of 64 bits here.
+        state = self.jax.tree.map(lambda leaf: leaf.astype("int64") if leaf.dtype == "int32" else leaf, state)
 
         def step(grads: Arrays, lr: float) -> None:
             nonlocal state
