@@ -309,15 +309,15 @@ class LaProp(Optimizer):
     def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
         beta1, beta2 = h["betas"]
         root_correction2 = math.sqrt(1.0 - power(beta2, t))
-        average = self._average(h, lr, numbers)
+        average = self._averaged_rate(h, lr, numbers)
         rate = lr / average * (1.0 - lr * h["weight_decay"]) if average else 0.0
         return (beta2, 1.0 - beta2, 0.0, h["eps"] * root_correction2, beta1, lr * (1.0 - beta1) * root_correction2,
                 0.0, rate)  # fmt: skip
 
     @staticmethod
-    def _average(h: Values, lr: float, numbers: Mapping[str, float]) -> float:
+    def _averaged_rate(h: Values, lr: float, numbers: Mapping[str, float]) -> float:
         beta1: float = h["betas"][0]
         return beta1 * numbers["average_rate"] + (1.0 - beta1) * lr
 
     def _advance(self, h: Values, t: int, numbers: Mapping[str, float]) -> Mapping[str, float]:
-        return {"average_rate": self._average(h, h["lr"], numbers)}
+        return {"average_rate": self._averaged_rate(h, h["lr"], numbers)}
