@@ -13,6 +13,8 @@ Schedule = Callable[[int], float]
 Number = float | Schedule
 
 FLAG = "True or False"
+FIXED = ("initial_accumulator_value", "min_dim_size_to_factor", "factored", "use_muon")
+"""Those that decide what state is made, and no rule: given when the optimizer is made, and no schedules."""
 
 RANGES = {
     "lr": "[0, inf)",
@@ -43,19 +45,27 @@ def check(name: str, value: Any, interval: str) -> Any:
     """A hyperparameter as it is kept: floats for numbers, schedules as they are; raises if it is out of range."""
     if interval == FLAG:
         return checks.flag(name, value)
-    if name == "betas":
+    interval, count = _of_each(name, interval)
+    if count:
+        words = "a pair of" if count == 2 else str(count)
         if isinstance(value, np.ndarray):
             value = value.tolist()
         if not isinstance(value, (tuple, list)):
-            raise TypeError(f"betas must be a pair of numbers, got {checks.shown(value)}")
-        if len(value) != 2:
-            raise ValueError(f"betas must be a pair of numbers, got {len(value)} of them")
+            raise TypeError(f"{name} must be {words} numbers, got {checks.shown(value)}")
+        if len(value) != count:
+            raise ValueError(f"{name} must be {words} numbers, got {len(value)} of them")
         return tuple(
-            beta if callable(beta) else checks.number(f"betas[{k}]", beta, interval) for k, beta in enumerate(value)
+            one if callable(one) else checks.number(f"{name}[{k}]", one, interval) for k, one in enumerate(value)
         )
-    if callable(value) and name != "initial_accumulator_value":
+    if callable(value) and name not in FIXED:
         return value
     return checks.number(name, value, interval)
+
+
+def _of_each(name: str, interval: str) -> tuple[str, int]:
+    """The range of each number of a hyperparameter that is several, and how many: ``"[0, 1) x 2"``; else 0."""
+    interval, _, count = interval.partition(" x ")
+    return interval, int(count or 2 * (name == "betas"))
 
 
 def is_scheduled(value: Any) -> bool:
@@ -65,7 +75,7 @@ def is_scheduled(value: Any) -> bool:
 
 def at(name: str, value: Any, step: int, interval: str = "") -> Any:
     """The value of a hyperparameter at a step, counted from 0; checked where a schedule gives it."""
-    interval = interval or RANGES[name]
+    interval, _ = _of_each(name, interval or RANGES[name])
     if callable(value):
         return checks.number(f"{name} at step {step}", value(step), interval)
     if isinstance(value, tuple):

@@ -57,6 +57,23 @@ def allocate(
     return states
 
 
+def allocate_apart(
+    tensors: Sequence[Array], shapes: Mapping[str, Callable[[Shape], Shape | None]], initial: Mapping[str, Initial]
+) -> dict[str, list[Array | None]]:
+    """State arrays by name, of shapes of their own: one per tensor, None where that has none."""
+    made: dict[str, list[Array | None]] = {}
+    for name, shape_of in shapes.items():
+        made[name] = []
+        for tensor in tensors:
+            shape = shape_of(tensor.shape)
+            array = None
+            if shape is not None:
+                array = staggered(1, math.prod(shape), tensor.dtype)[0].reshape(shape)
+                array[...] = initial.get(name, 0.0)
+            made[name].append(array)
+    return made
+
+
 def _allocated(allocator: Allocator, count: int, size: int, dtype: np.dtype[Any]) -> list[Array]:
     """What the caller's allocator gives, checked."""
     made = list(allocator(count, size, dtype))

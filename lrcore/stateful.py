@@ -16,7 +16,7 @@ from lrcore.groups import Counts, Now, ParameterGroup, Roster
 from lrcore.state import Clocks
 from lrcore.structure import Parameters, Structure
 
-_NOT_COPIED = ("_allocator", "_lock", "_guard")
+_NOT_COPIED = ("_allocator", "_lock", "_guard", "_scratch")
 
 
 class Stateful:

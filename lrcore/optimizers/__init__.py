@@ -25,7 +25,7 @@ A hyperparameter that a library does not have under that name raises. Any that i
 from __future__ import annotations
 
 from lrcore.base import register
-from lrcore.optimizers import adam, adaptive, averaging, distance, factored, layerwise, moments, sgd, sign
+from lrcore.optimizers import adam, adaptive, averaging, distance, factored, layerwise, moments, muon, sgd, sign
 from lrcore.optimizers.adam import *  # noqa: F403
 from lrcore.optimizers.adaptive import *  # noqa: F403
 from lrcore.optimizers.averaging import *  # noqa: F403
@@ -33,6 +33,7 @@ from lrcore.optimizers.distance import *  # noqa: F403
 from lrcore.optimizers.factored import *  # noqa: F403
 from lrcore.optimizers.layerwise import *  # noqa: F403
 from lrcore.optimizers.moments import *  # noqa: F403
+from lrcore.optimizers.muon import *  # noqa: F403
 from lrcore.optimizers.sgd import *  # noqa: F403
 from lrcore.optimizers.sign import *  # noqa: F403
 
@@ -46,6 +47,7 @@ __all__ += averaging.__all__
 __all__ += layerwise.__all__
 __all__ += distance.__all__
 __all__ += factored.__all__
+__all__ += muon.__all__
 
 for _name in __all__:
     register(globals()[_name])
