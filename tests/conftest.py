@@ -20,6 +20,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "SGD": [{"momentum": 0.8, "dampening": 0.3}],
     "Adagrad": [{"initial_accumulator_value": 0.5}],
     "RMSprop": [{"momentum": 0.7}, {"centered": True, "momentum": 0.7}],
+    "Adafactor": [{"momentum": 0.9, "min_dim_size_to_factor": 2.0}],
     "Adam": [{"decoupled_weight_decay": True, "weight_decay": 0.1}],
 }
 

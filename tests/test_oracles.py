@@ -65,14 +65,15 @@ def has_defaults(like, optimizer, signature):
     if like == "optax":
         ours.pop("amsgrad", None)  # another function there, not an argument
     theirs = dict(signature)
-    for name in ("momentum", "weight_decay"):
+    for name in ("momentum", "weight_decay", "weight_decay_rate"):
         if name in theirs and theirs[name] is None:
             theirs[name] = 0.0
-    expected = {name: theirs.get(name, "no such argument") for name in conventions.translated(like, ours)}
+    translated = conventions.translated(like, ours, optimizer)
+    expected = {name: theirs.get(name, "no such argument") for name in translated}
     for name, value in expected.items():
         if isinstance(value, list):
             expected[name] = tuple(value)
-    assert conventions.translated(like, ours) == expected
+    assert translated == expected
 
 
 @every_case

@@ -22,23 +22,7 @@ from lrcore.structure import Params
 __all__ = ["SM3", "Adafactor"]
 
 
-class _Factored(Directed):
-    """A direction is the rule's gradient: plain descent, or with momentum the average of past changes."""
-
-    rules: ClassVar[Mapping[str, Mapping[str, object]]] = {"sgd": {}}
-
-    @staticmethod
-    def _rule(h: Values) -> str:
-        return "momentum" if "momentum" in h and has_momentum(h) else "sgd"
-
-    def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
-        rate = numbers.get("rate", lr)
-        if rule == "sgd":
-            return (rate,)
-        return h["momentum"], (1.0 - h["momentum"]) * rate, 1.0
-
-
-class Adafactor(_Factored):
+class Adafactor(Directed):
     r"""Adafactor: of the second moment, means by row and by column alone.
 
     .. math::
@@ -136,6 +120,14 @@ class Adafactor(_Factored):
     ) -> None:  # fmt: skip
         super().__init__(params, given(locals()), **options)
 
+    @staticmethod
+    def _rule(h: Values) -> str:
+        return "momentum" if "momentum" in h and has_momentum(h) else "sgd"
+
+    def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
+        rate = numbers.get("rate", lr)
+        return (rate,) if rule == "sgd" else (h["momentum"], (1.0 - h["momentum"]) * rate, 1.0)
+
     def _axes(self, h: Values, shape: Shape) -> tuple[int, int] | None:
         """The axes of rows and of columns, None where the array is not factored."""
         if len(shape) < 2:
@@ -192,7 +184,7 @@ class Adafactor(_Factored):
         return {"rate": rho / clipped if clipped > 1.0 or clipped != clipped else rho, "keep": keep}
 
 
-class SM3(_Factored):
+class SM3(Directed):
     r"""SM3: of the sum of squares, the largest along each axis alone.
 
     .. math::
@@ -240,6 +232,13 @@ class SM3(_Factored):
         **options: Unpack[Options],
     ) -> None:  # fmt: skip
         super().__init__(params, given(locals()), **options)
+
+    @staticmethod
+    def _rule(h: Values) -> str:
+        return "momentum" if has_momentum(h) else "sgd"
+
+    def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
+        return (lr,) if rule == "sgd" else (h["momentum"], 1.0 - h["momentum"], lr)
 
     def _shapes(self, h: Values) -> Mapping[str, Callable[[Shape], Shape | None]]:
         return {"mu": lambda shape: (sum(shape),) if len(shape) > 1 else shape}

@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+import lrcore.reference.factored as factored
 from lrcore.arrays import Array
-from lrcore.reference import factored
 from lrcore.reference.sums import CHUNK, LANES
 
 BAND = 256  # rows that are summed by themselves

@@ -24,7 +24,8 @@ def moment(g: Array, v: Array, /, beta: float, one_minus_beta: float, eps_in: fl
 
 def covered(g: Array, row: Array, column: Array, /) -> Array:
     """Anil et al. 2019, algorithm SM3-II: the least that is kept of what covers an element, and its square."""
-    return np.minimum(row, column) + g * g
+    v: Array = np.minimum(row, column) + g * g
+    return v
 
 
 def normalized(g: Array, v: Array, /, eps: float, bound: float) -> Array:
@@ -47,4 +48,5 @@ def adaptive(
 
 def at_most(x: Array, bound: float) -> Array:
     """x, no larger than a bound; a NaN stays one."""
-    return np.minimum(x, np.asarray(bound, x.dtype))
+    least: Array = np.minimum(x, np.asarray(bound, x.dtype))
+    return least
