@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from lrcore import kernels
 from lrcore.arrays import Array
@@ -23,8 +24,11 @@ class Directed(Optimizer):
     formed with at a step (:meth:`_settings`), and how far to go along it (:meth:`_along`).
     """
 
-    squares = False
+    squares: ClassVar[bool] = False
     """Whether :meth:`_along` needs the mean square of the direction, for which each gradient is read once more."""
+
+    reads: ClassVar[int] = 0
+    """How often a gradient or a parameter is read before it is stepped."""
 
     @abstractmethod
     def _aim(self, h: Values, theta: Array, states: Mapping[str, Array]) -> Aim:

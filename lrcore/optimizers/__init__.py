@@ -17,6 +17,10 @@ two counts meet in :meth:`Optimizer.step` and nowhere else.
     1e-8, and only there Adam has ``amsgrad``. (The commit after 2.3.1 has Adagrad begin at 0.1, with lr 1e-3.)
 ``"optax"``
     optax 0.2 (``optax/_src/alias.py``). The rate has no default.
+``"transformers"``
+    transformers 5 (``transformers/optimization.py``).
+``"paper"``
+    The paper itself, or the package of its authors.
 
 A hyperparameter that a library does not have under that name raises. Any that is a number may also be a callable
 ``step -> float``; its value is checked at each step, before anything has changed.

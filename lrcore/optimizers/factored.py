@@ -110,6 +110,7 @@ class Adafactor(Directed):
     decoupled = ("torch", "keras", "optax", "transformers")
     sums = ("tt",)
     squares = True
+    reads = 3
 
     def __init__(
         self, params: Params, lr: Number | None = None, beta2_decay: Number | None = None,
@@ -226,6 +227,7 @@ class SM3(Directed):
     }
     rules: ClassVar = {"momentum": {"lr": 0.1}, "sgd": {"lr": 0.1, "momentum": 0.0}}
     ranges: ClassVar = {"momentum": "[0, 1)"}
+    reads = 1
 
     def __init__(
         self, params: Params, lr: Number | None = None, momentum: Number | None = None, eps: Number | None = None,
