@@ -234,6 +234,7 @@ class Optimizer(Stateful):
         group.remember(states, apart)
 
     def _shapes(self, h: Values) -> Mapping[str, Callable[[Shape], Shape | None]]:
+        """As ``shapes``, where hyperparameters decide them too."""
         return self.shapes
 
     def _first_clocks(self) -> Clocks:

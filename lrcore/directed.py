@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -30,13 +29,13 @@ class Directed(Optimizer):
     reads: ClassVar[int] = 0
     """How often a gradient or a parameter is read before it is stepped."""
 
-    @abstractmethod
     def _aim(self, h: Values, theta: Array, states: Mapping[str, Array]) -> Aim:
         """How the direction of an array is formed, given its state."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _settings(self, h: Values, aim: Aim, theta: Array, t: int) -> Settings:
         """The settings of the kind at the t-th step of a parameter."""
+        raise NotImplementedError
 
     def _form(self, h: Values, aim: Aim, g: Array, settings: Settings, t: int) -> None:
         """Form what of a direction is formed outside the sweep; all other state stays as it is."""

@@ -60,7 +60,7 @@ def allocate(
 def allocate_apart(
     tensors: Sequence[Array], shapes: Mapping[str, Callable[[Shape], Shape | None]], initial: Mapping[str, Initial]
 ) -> dict[str, list[Array | None]]:
-    """State arrays by name, of shapes of their own: one per tensor, None where that has none."""
+    """State arrays by name, of shapes of their own, on cache lines: one per tensor, None where that has none."""
     made: dict[str, list[Array | None]] = {}
     for name, shape_of in shapes.items():
         made[name] = []
@@ -68,7 +68,10 @@ def allocate_apart(
             shape = shape_of(tensor.shape)
             array = None
             if shape is not None:
-                array = staggered(1, math.prod(shape), tensor.dtype)[0].reshape(shape)
+                nbytes = math.prod(shape) * tensor.dtype.itemsize
+                raw = np.empty(nbytes + LINE, np.uint8)
+                start = -raw.ctypes.data % LINE
+                array = raw[start : start + nbytes].view(tensor.dtype).reshape(shape)
                 array[...] = initial.get(name, 0.0)
             made[name].append(array)
     return made

@@ -650,6 +650,7 @@ cdef class Sweep:
             if aims[k] is not None:
                 aim_at(&self.plan.directions[k], &self.plan.tensors[k], aims[k])
         self.aims = aims
+        self.owned = (self.owned, list(aims))
         for k in range(self.plan.n_tensors):
             tensor, direction = &self.plan.tensors[k], &self.plan.directions[k]
             if aims[k] is not None:
