@@ -143,7 +143,9 @@ class Optax:
 
         @functools.cache
         def transformation(lr: float) -> Any:
-            return self.factory(case)(learning_rate=lr, **hyper)
+            made = self.factory(case)(learning_rate=lr, **hyper)
+            # Its loops would be traced at each step.
+            return made._replace(update=self.jax.jit(made.update)) if case.optimizer == "Muon" else made
 
         state = transformation(rate(0)).init(params)
 
