@@ -27,6 +27,7 @@ from lrcore.optimizers.distance import *  # noqa: F403
 from lrcore.optimizers.factored import *  # noqa: F403
 from lrcore.optimizers.layerwise import *  # noqa: F403
 from lrcore.optimizers.moments import *  # noqa: F403
+from lrcore.optimizers.muon import *  # noqa: F403
 from lrcore.optimizers.nesterov import *  # noqa: F403
 from lrcore.optimizers.sgd import *  # noqa: F403
 from lrcore.optimizers.sign import *  # noqa: F403

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-import numpy as np
-
 from lrcore import checks, hyperparameters, kernels, norms, reference, state, structure
 from lrcore.arrays import Array, assign, assignment
 from lrcore.groups import Counts, Now, ParameterGroup, Roster, Values, decay
@@ -120,8 +118,8 @@ class Optimizer(Stateful):
     _clip_value: float | None = None
     _on_nonfinite: OnNonfinite = "propagate"
 
-    shapes: ClassVar[Mapping[str, Callable[[Shape], Shape]]] = {}
-    """State that the rule does not see, by name: its shape, of that of the parameter."""
+    shapes: ClassVar[Mapping[str, Callable[[Shape], Shape | None]]] = {}
+    """State that the rule does not see, by name: its shape, of that of the parameter; None where it has none."""
 
     sums: ClassVar[tuple[reference.Products, ...]] = ()
     """Sums over each array by itself that coefficients are formed of: "gg" squares of its gradient, after
@@ -230,14 +228,14 @@ class Optimizer(Stateful):
         begin: dict[str, Initial] = {name: initial.get(name, 0.0) for name in reference.state_names(group.rule)}
         if self._ema is not None:
             begin["average"] = "parameter"
-        leaves = group.parameters.tensors(by_name=True)
         with kernels.guard(allocate_lock()):  # numbers are rounded to the dtypes of the parameters
             states = state.allocate(group.parameters.tensors(by_name=False), begin, self._allocator)
-            apart = {
-                name: [np.full(shape(leaf.shape), initial.get(name, 0.0), leaf.dtype) for leaf in leaves]
-                for name, shape in self.shapes.items()
-            }
+            apart = state.allocate_apart(group.parameters.tensors(by_name=True), self._shapes(group), initial)
         group.remember(states, apart)
+
+    def _shapes(self, h: Values) -> Mapping[str, Callable[[Shape], Shape | None]]:
+        """As ``shapes``, where hyperparameters decide them too."""
+        return self.shapes
 
     def _first_clocks(self) -> Clocks:
         return ((0, dict(self._initial_numbers(self._like))),)
@@ -342,7 +340,7 @@ class Optimizer(Stateful):
             scale, known = sign * factor, numbers
             if each is not None:
                 scale, sums = next(each)
-                scale, known = sign * scale, {**numbers, **sums}
+                scale, known, keep = sign * scale, {**numbers, **sums}, sums.get("keep", keep)
             rest = self._coefficients(group.rule, h, lr, t, known)
             if self._ema is None:
                 terms.append((scale, l2, 1.0, 0.0, False, keep) + rest)  # noqa: RUF005  # twice as quick as unpacking

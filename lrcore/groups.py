@@ -61,8 +61,9 @@ class ParameterGroup(MutableMapping[str, Any]):
     """What holds now, its only entry, so that it can be assigned with other things as one."""
     states: dict[str, list[Array]]
     """State arrays of the rule, and the averages, by name; one per array that is swept, a buffer being one."""
-    apart: dict[str, list[Array]]
-    """State arrays that the rule does not see and that may have shapes of their own, by name; one per parameter."""
+    apart: dict[str, list[Array | None]]
+    """State arrays that the rule does not see and that may have shapes of their own, by name; one per parameter, None
+    where it has none of this name."""
 
     def __init__(self, parameters: Parameters, hyper: dict[str, Any], kind: Kind, like: str) -> None:
         kind._check_together(hyper, like)
@@ -158,9 +159,10 @@ class ParameterGroup(MutableMapping[str, Any]):
         for key, arrays in self.states.items():
             for name, array in self.parameters.split(arrays).items():
                 named[name][key] = array
-        for key, arrays in self.apart.items():
-            for name, array in zip(self.parameters.names, arrays, strict=True):
-                named[name][key] = array
+        for key, apart in self.apart.items():
+            for name, own in zip(self.parameters.names, apart, strict=True):
+                if own is not None:
+                    named[name][key] = own
         return named
 
     def averages(
@@ -179,7 +181,7 @@ class ParameterGroup(MutableMapping[str, Any]):
             setattr(other, name, list(self.cell) if name == "cell" else getattr(self, name))
         return other
 
-    def remember(self, states: dict[str, list[Array]], apart: dict[str, list[Array]]) -> None:
+    def remember(self, states: dict[str, list[Array]], apart: dict[str, list[Array | None]]) -> None:
         """Have these state arrays."""
         super().__setattr__("states", states)
         super().__setattr__("apart", apart)

@@ -16,8 +16,8 @@ Interval = str | tuple[str, ...]
 """The valid range of a number; or of each of several that come as a tuple, as betas do."""
 
 FLAG = "True or False"
-FIXED = ("initial_accumulator_value", "initial_scale")
-"""Those that decide what state begins with: given when the optimizer is made, and no schedules."""
+FIXED = ("initial_accumulator_value", "initial_scale", "min_dim_size_to_factor", "factored", "use_muon")
+"""Those that decide what state is made, or begins with: given when the optimizer is made, and no schedules."""
 
 RANGES = {
     "lr": "[0, inf)",

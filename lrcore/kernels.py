@@ -32,6 +32,17 @@ class Sweep(Protocol):
     """
 
     chunks: list[int]
+    aims: list[reference.Aim | None]
+
+    def direct(self, aims: Sequence[reference.Aim | None]) -> None: ...
+
+    def look(
+        self,
+        grads: Sequence[Array | None],
+        settings: Sequence[reference.Settings | None],
+        clip_value: float,
+        squares: bool,
+    ) -> list[float] | None: ...
 
     def block_sums(self, grads: Sequence[Array | None], of: reference.Products = "gg") -> Array | None: ...
 

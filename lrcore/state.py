@@ -57,6 +57,26 @@ def allocate(
     return states
 
 
+def allocate_apart(
+    tensors: Sequence[Array], shapes: Mapping[str, Callable[[Shape], Shape | None]], initial: Mapping[str, Initial]
+) -> dict[str, list[Array | None]]:
+    """State arrays by name, of shapes of their own, on cache lines: one per tensor, None where that has none."""
+    made: dict[str, list[Array | None]] = {}
+    for name, shape_of in shapes.items():
+        made[name] = []
+        for tensor in tensors:
+            shape = shape_of(tensor.shape)
+            array = None
+            if shape is not None:
+                nbytes = math.prod(shape) * tensor.dtype.itemsize
+                raw = np.empty(nbytes + LINE, np.uint8)
+                start = -raw.ctypes.data % LINE
+                array = raw[start : start + nbytes].view(tensor.dtype).reshape(shape)
+                array[...] = initial.get(name, 0.0)
+            made[name].append(array)
+    return made
+
+
 def _allocated(allocator: Allocator, count: int, size: int, dtype: np.dtype[Any]) -> list[Array]:
     """What the caller's allocator gives, checked."""
     made = list(allocator(count, size, dtype))

@@ -17,7 +17,7 @@ from lrcore.state import Clocks
 from lrcore.structure import Parameters, Structure
 
 _BUSY = "{} must not be called while a thread is in a step of the same optimizer, nor in averaged()"
-_NOT_COPIED = ("_allocator", "_lock", "_guard")
+_NOT_COPIED = ("_allocator", "_lock", "_guard", "_scratch")
 
 
 class Stateful:

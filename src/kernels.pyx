@@ -85,6 +85,7 @@ include "rules/distance.pxi"
 include "rules/factored.pxi"
 include "spans.pxi"
 include "sums.pxi"
+include "directions.pxi"
 
 RULES = tuple(rules)
 COMPILER = LRCORE_COMPILER.decode()
@@ -96,6 +97,7 @@ cdef enum Products:
     GG  # squares of the gradient
     GT  # gradient times parameter
     TT  # squares of the parameter
+    UU  # squares of the direction
 
 cdef struct Terms:
     Py_ssize_t n  # that were given
@@ -123,6 +125,8 @@ cdef struct Tensor:
     Py_ssize_t group
     Py_ssize_t terms  # which
     int type_num
+    Direction* direction  # NULL where the rule steps along the gradient
+    Py_ssize_t last_tile  # one past those that are looked at for it, numbered through all tensors
 
 cdef struct Extent:
     char* start
@@ -131,6 +135,7 @@ cdef struct Extent:
 cdef struct Plan:
     Tensor* tensors
     Terms* terms
+    Direction* directions
     double* sums  # one per chunk
     Products products  # that are summed
     double clip_value  # bounds the elements of gradients; inf for none
@@ -138,7 +143,9 @@ cdef struct Plan:
     Py_ssize_t n_groups
     Py_ssize_t n_tensors
     Py_ssize_t n_chunks
+    Py_ssize_t n_tiles
     Py_ssize_t nbytes  # that a step reads and writes
+    Py_ssize_t look_nbytes  # that looking at tiles reads
     int streams        # arrays that it does this with, for the tensor that has most
 
 
@@ -170,6 +177,9 @@ cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, b
     elif terms.factor != 1 or clip_value != INFINITY:
         scale(prepared, g, <floating> terms.factor, <floating> clip_value, n)
         g = prepared
+    if tensor.direction:
+        along(prepared, g, tensor.direction, direction_settings(tensor.direction, g), start, True, n)
+        g = prepared
     if floating is float:
         tensor.single(theta, g, states, coefficients, n)
     else:
@@ -197,6 +207,39 @@ cdef inline double sum_of(Tensor* tensor, Products products, Py_ssize_t start, P
     return dot((theta if products == TT else g) + start, (g if products == GG else theta) + start, n)
 
 
+cdef double square_of(Tensor* tensor, double clip_value, Py_ssize_t start, Py_ssize_t n,
+                      const floating* g) noexcept nogil:
+    """Sum of the squares of the direction."""
+    cdef floating[CHUNK] prepared
+    if not tensor.direction:
+        return 0
+    g += start
+    if tensor.direction.factor != 1 or clip_value != INFINITY:
+        scale(prepared, g, <floating> tensor.direction.factor, <floating> clip_value, n)
+        g = prepared
+    along(prepared, g, tensor.direction, direction_settings(tensor.direction, g), start, False, n)
+    return dot(<const floating*> prepared, <const floating*> prepared, n)
+
+
+cdef void look_tiles(void* context, Py_ssize_t begin, Py_ssize_t end, const Way* way) noexcept nogil:
+    """Look at tiles ``begin`` to ``end``."""
+    cdef Plan* plan = <Plan*> context
+    cdef Tensor* tensor = plan.tensors
+    cdef float[CHUNK] single
+    cdef double[CHUNK] double
+    cdef Py_ssize_t tile, first = 0
+    for tile in range(begin, end):
+        while tile >= tensor.last_tile:
+            first = tensor.last_tile
+            tensor += 1
+        if not tensor.g:
+            continue
+        if tensor.type_num == cnp.NPY_DOUBLE:
+            look_tile(tensor.direction, <const double*> tensor.g, plan.clip_value, tile - first, double)
+        else:
+            look_tile(tensor.direction, <const float*> tensor.g, plan.clip_value, tile - first, single)
+
+
 cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way* way) noexcept nogil:
     """Sum the products of chunks ``begin`` to ``end``."""
     cdef Plan* plan = <Plan*> context
@@ -209,6 +252,11 @@ cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way*
         n = min(<Py_ssize_t> CHUNK, tensor.size - start)
         if not tensor.g:
             plan.sums[chunk] = 0
+        elif plan.products == UU:
+            if tensor.type_num == cnp.NPY_DOUBLE:
+                plan.sums[chunk] = square_of[double](tensor, plan.clip_value, start, n, <const double*> tensor.g)
+            else:
+                plan.sums[chunk] = square_of[float](tensor, plan.clip_value, start, n, <const float*> tensor.g)
         elif tensor.type_num == cnp.NPY_DOUBLE:
             plan.sums[chunk] = sum_of[double](
                 tensor, plan.products, start, n, <const double*> tensor.theta, <const double*> tensor.g)
@@ -272,6 +320,84 @@ cdef char* address(item, Tensor* tensor) except? NULL:
     return <char*> cnp.PyArray_DATA(array)
 
 
+cdef bint aim_at(Direction* direction, Tensor* tensor, aim) except False:
+    """Make ready for the direction of a tensor; raises if the aim is not one for it."""
+    cdef Py_ssize_t i, n_rows, counts[2]
+    cdef Tensor probe = tensor[0]
+    kind, dims, states = aim
+    if kind not in kinds:
+        raise ValueError(f"kind must be one of {', '.join(kinds)}, got {kind!r}")
+    if len(states) != reference.STATES[kind]:
+        raise ValueError(f"{kind} must have {reference.STATES[kind]} states, got {len(states)}")
+    direction.kind = kinds[kind]
+    direction.n_settings = reference.SETTINGS[kind]
+    if not 0 < direction.n_settings <= MAX_SETTINGS:
+        raise ValueError(f"{kind} must have at most {MAX_SETTINGS} settings, got {direction.n_settings}")
+    direction.inner = 1
+    counts[0] = counts[1] = tensor.size
+    n_rows = 1
+    for n in dims:
+        n_rows *= n
+    if n_rows != tensor.size or min(dims, default=0) < 0:
+        raise ValueError(f"dims must have a product of {tensor.size}, got {dims}")
+    if direction.kind == FACTORED:
+        direction.outer, direction.rows, direction.middle, direction.width, direction.inner = dims
+        direction.width *= direction.inner
+        counts[0] = direction.outer * direction.rows * direction.middle * direction.inner
+        counts[1] = direction.outer * direction.middle * direction.width
+    elif direction.kind == COVERED:
+        if len(dims) < 2:
+            raise ValueError(f"dims must be two or more, got {dims}")
+        direction.n_axes = len(dims)
+        direction.shape = <Py_ssize_t*> allocate(direction.n_axes, sizeof(Py_ssize_t))
+        direction.outer = direction.middle = direction.rows = 1
+        for i in range(direction.n_axes):
+            direction.shape[i] = dims[i]
+            direction.rows *= 1 if i == direction.n_axes - 1 else direction.shape[i]
+        direction.width = dims[direction.n_axes - 1]  # wraparound is off
+        counts[0] = sum(dims)
+    for i, state in enumerate(states):
+        probe.size = counts[i]
+        direction.states[i] = address(state, &probe)
+        direction.counts[i] = counts[i]
+    if tensor.size and direction.kind in (FACTORED, COVERED):
+        direction.n_bands = (direction.rows + BAND - 1) // BAND
+        direction.n_stripes = (direction.width + CHUNK - 1) // CHUNK
+        n_rows = direction.outer * direction.rows * direction.middle
+        direction.row_parts = <double*> allocate(n_rows * direction.inner * direction.n_stripes, sizeof(double))
+        direction.column_parts = <double*> allocate(
+            direction.outer * direction.middle * direction.width * direction.n_bands, sizeof(double))
+        for i in range(len(states)):
+            direction.fresh[i] = <char*> allocate(counts[i], sizeof(double))
+            direction.factors[i] = <char*> allocate(counts[i], sizeof(double))
+    return True
+
+
+cdef void fold(Tensor* tensor) noexcept nogil:
+    """What becomes of that which is kept by row and column."""
+    cdef Direction* direction = tensor.direction
+    if not tensor.g or not direction or not direction.row_parts:
+        return
+    if direction.kind == FACTORED and tensor.type_num == cnp.NPY_DOUBLE:
+        fold_factored(direction, <const double*> direction.states[0])
+    elif direction.kind == FACTORED:
+        fold_factored(direction, <const float*> direction.states[0])
+    elif tensor.type_num == cnp.NPY_DOUBLE:
+        fold_covered(direction, <double*> direction.fresh[0])
+    else:
+        fold_covered(direction, <float*> direction.fresh[0])
+
+
+cdef void commit_all(Plan* plan) noexcept nogil:
+    """Keep what was looked at."""
+    cdef Py_ssize_t k
+    cdef Tensor* tensor
+    for k in range(plan.n_tensors):
+        tensor = &plan.tensors[k]
+        if tensor.g and tensor.direction:
+            commit(tensor.direction, sizeof(double) if tensor.type_num == cnp.NPY_DOUBLE else sizeof(float))
+
+
 cdef inline PyObject** items_of(sequence) noexcept:
     """The objects of a list or tuple, borrowed."""
     return PySequence_Fast_ITEMS(sequence)
@@ -320,6 +446,7 @@ cdef class Sweep:
     cdef readonly list chunks
     cdef list parameters
     cdef object owned  # keeps every array alive
+    cdef readonly list aims  # of each tensor that is directed, else None
 
     def __cinit__(self, groups):
         cdef Py_ssize_t k = 0, j, i, moved
@@ -336,6 +463,7 @@ cdef class Sweep:
         self.gradient_extents = <Extent*> allocate(self.plan.n_tensors, sizeof(Extent))
         self.parameters = []
         self.chunks = [0]
+        self.aims = [None] * self.plan.n_tensors
         self.owned = [(rule_name, [(theta, list(states), average) for theta, states, average in tensors])
                       for rule_name, tensors in groups]
         for j, (rule_name, tensors) in enumerate(self.owned):
@@ -376,6 +504,11 @@ cdef class Sweep:
         qsort(self.extents, self.n_extents, sizeof(Extent), by_start)
 
     def __dealloc__(self):
+        cdef Py_ssize_t k
+        if self.plan.directions:
+            for k in range(self.plan.n_tensors):
+                free_direction(&self.plan.directions[k])
+        PyMem_Free(self.plan.directions)
         PyMem_Free(self.plan.tensors)
         PyMem_Free(self.plan.terms)
         PyMem_Free(self.n_terms)
@@ -503,6 +636,77 @@ cdef class Sweep:
             total += self.plan.sums[chunk]
         return total
 
+    def direct(self, aims):
+        """From now on the rule of a tensor with an aim steps along its direction, see :meth:`look`."""
+        cdef Py_ssize_t k
+        cdef Tensor* tensor
+        cdef Direction* direction
+        if self.plan.directions:
+            raise ValueError("a sweep must be directed once")
+        aims = [None if aim is None else type(aim)(aim[0], tuple(aim[1]), tuple(aim[2])) for aim in aims]
+        if len(aims) != self.plan.n_tensors:
+            raise ValueError(f"aims must have {self.plan.n_tensors} entries, got {len(aims)}")
+        self.plan.directions = <Direction*> allocate(self.plan.n_tensors, sizeof(Direction))
+        for k in range(self.plan.n_tensors):
+            if aims[k] is not None:
+                aim_at(&self.plan.directions[k], &self.plan.tensors[k], aims[k])
+        self.aims = aims
+        self.owned = (self.owned, list(aims))
+        for k in range(self.plan.n_tensors):
+            tensor, direction = &self.plan.tensors[k], &self.plan.directions[k]
+            if aims[k] is not None:
+                tensor.direction = direction
+                if direction.row_parts:
+                    self.plan.n_tiles += direction.outer * direction.middle * direction.n_bands * direction.n_stripes
+                    self.plan.look_nbytes += tensor.nbytes
+                else:
+                    self.plan.nbytes += 2 * len(aims[k][2]) * tensor.nbytes
+            tensor.last_tile = self.plan.n_tiles
+
+    def look(self, grads, settings, double clip_value, bint squares):
+        """As :meth:`lrcore.reference.Sweep.look`; None if a gradient is not what its parameter asks for."""
+        cdef Py_ssize_t k, i
+        cdef Tensor* tensor
+        cdef Direction* direction
+        cdef environment_t environment
+        cdef tuple values
+        if not self.plan.directions:
+            raise ValueError("a sweep must be directed before it looks")
+        if len(settings) != self.plan.n_tensors:
+            raise ValueError(f"settings must have {self.plan.n_tensors} entries, got {len(settings)}")
+        if not self.take_gradients(grads, False):
+            return None
+        for k in range(self.plan.n_tensors):
+            tensor = &self.plan.tensors[k]
+            direction = tensor.direction
+            if not tensor.g or not direction:
+                continue
+            values = settings[k]
+            if len(values) != 1 + direction.n_settings:
+                raise ValueError(f"settings[{k}] must have {1 + direction.n_settings} entries, got {len(values)}")
+            direction.factor = values[0]
+            for i in range(direction.n_settings):
+                direction.double[i] = values[1 + i]
+        self.plan.clip_value = clip_value
+        environment = environment_enter()
+        for k in range(self.plan.n_tensors):
+            if self.plan.tensors[k].g and self.plan.tensors[k].direction:
+                direction = self.plan.tensors[k].direction
+                for i in range(direction.n_settings):
+                    direction.single[i] = <float> direction.double[i]
+        environment_leave(environment)
+        if self.plan.n_tiles:
+            share(look_tiles, &self.plan, self.plan.n_tiles, self.plan.look_nbytes, 0)
+        environment = environment_enter()
+        for k in range(self.plan.n_tensors):
+            fold(&self.plan.tensors[k])
+        environment_leave(environment)
+        if not squares:
+            return [0.0] * self.plan.n_tensors
+        self.plan.products = UU
+        share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4, 0)
+        return self.each_total()
+
     def block_sums(self, grads, of="gg"):
         """The sums of each chunk, in a new array; None if a gradient is not what its parameter asks for."""
         if not self.form_sums(grads, of):
@@ -524,10 +728,12 @@ cdef class Sweep:
 
     def totals(self, grads, of="gg"):
         """The sum of each tensor; None if a gradient is not what its parameter asks for."""
+        return self.each_total() if self.form_sums(grads, of) else None
+
+    cdef list each_total(self):
+        """The sum of each tensor's chunks, added in order."""
         cdef environment_t environment
         cdef Py_ssize_t k
-        if not self.form_sums(grads, of):
-            return None
         found = []
         environment = environment_enter()
         for k in range(self.plan.n_tensors):
@@ -548,5 +754,7 @@ cdef class Sweep:
         self.take_terms(terms, which)
         self.plan.clip_value, self.plan.zero_grad = clip_value, zero_grad
         share(step_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes, self.plan.streams)
+        if self.plan.directions:
+            commit_all(&self.plan)
         counts[0] = after
         return True

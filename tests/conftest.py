@@ -29,6 +29,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"eps_root": 0.01, "amsgrad": True},
     ],
     "RAdam": [{"threshold": 4.0, "betas": (0.9, 0.99)}],
+    "Adafactor": [{"momentum": 0.9, "min_dim_size_to_factor": 2.0}],
 }
 
 

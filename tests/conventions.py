@@ -95,6 +95,14 @@ CASES: dict[str, list[Case]] = {
             "decay": {"lambd": 0.2, "alpha": 0.6, "weight_decay": 0.1},
             "soon": {"lambd": 1e-2, "t0": 5.0},
         },
+        "Adafactor": {
+            "all": {"beta2_decay": -0.6, "eps": (1e-5, 1e-2), "d": 1.5, "weight_decay": 0.1},
+        },
+        "Muon": {
+            "all": {"weight_decay": 0.2, "momentum": 0.8, "nesterov": False, "ns_coefficients": (2.0, -1.5, 0.5),
+                    "eps": 1e-6, "ns_steps": 3, "rms_rate": 0.2},
+            "adam": {"adam_betas": (0.8, 0.95), "adam_eps": 1e-6, "adam_weight_decay": 0.1, "use_muon": False},
+        },
     }),
     "keras": _cases("keras", {
         "SGD": {
@@ -125,6 +133,14 @@ CASES: dict[str, list[Case]] = {
         "ScheduleFreeAdamW": {
             # Keras on torch rounds t / warmup_steps to float32: eighths stay what they are.
             "all": {**_BETAS, "eps": 1e-6, "weight_decay": 0.1, "warmup_steps": 8},
+        },
+        "Adafactor": {
+            "all": {"beta2_decay": -0.6, "eps": (1e-5, 1e-2), "d": 1.5, "weight_decay": 0.1},
+        },
+        "Muon": {
+            "all": {"weight_decay": 0.2, "momentum": 0.8, "nesterov": False, "ns_coefficients": (2.0, -1.5, 0.5),
+                    "ns_steps": 3, "rms_rate": 0.0, "adam_lr_ratio": 0.5},
+            "adam": {"adam_betas": (0.8, 0.95), "adam_eps": 1e-6, "adam_weight_decay": 0.1, "use_muon": False},
         },
     }),
     "keras2": _cases("keras2", {
@@ -217,6 +233,18 @@ CASES: dict[str, list[Case]] = {
             "all": {"momentum": 0.6, "eps": 1e-3, "weight_decay": 0.1},
             "plain": {"momentum": 0.0, "weight_decay": 0.1},
         },
+        "Adafactor": {
+            "factored": {"min_dim_size_to_factor": 2, "weight_decay": 0.01},
+            "all": {"beta2_decay": -0.6, "eps": (1e-5, 1e-3), "d": 1.5, "momentum": 0.8, "min_dim_size_to_factor": 2,
+                    "multiply_by_parameter_scale": False},
+            "not factored": {"min_dim_size_to_factor": 2, "factored": False, "momentum": 0.9},
+        },
+        "SM3": {"momentum": {"momentum": 0.5}},
+        "Muon": {
+            "all": {"weight_decay": 0.2, "momentum": 0.8, "nesterov": False, "ns_coefficients": (2.0, -1.5, 0.5),
+                    "eps": 1e-6, "ns_steps": 3, "rms_rate": 0.2},
+            "adam": {"adam_betas": (0.8, 0.95), "adam_eps_root": 1e-4, "adam_weight_decay": 0.1, "use_muon": False},
+        },
     }),
 }  # fmt: skip
 
@@ -239,9 +267,54 @@ _OWN_NAMES = {
 _BETA_NAMES = {"keras": ("beta_1", "beta_2"), "optax": ("b1", "b2", "b3")}
 
 
+def _adafactor(library: str, hyper: dict[str, Any]) -> dict[str, Any]:
+    names = {"keras": {"beta2_decay": "beta_2_decay", "d": "clip_threshold"},
+             "optax": {"d": "clipping_threshold", "weight_decay": "weight_decay_rate"}}  # fmt: skip
+    first, second = hyper.pop("eps", (None, None))
+    if library == "torch" and second is not None:
+        hyper["eps"] = (first or None, second)
+    if library == "keras" and second is not None:
+        hyper |= {"epsilon_1": first, "epsilon_2": second}
+    if library == "optax":
+        hyper |= {} if second is None else {"eps": first}
+        hyper |= {"lr": None} if hyper.get("lr") == 1.0 else {}
+        hyper |= {"decay_rate": -hyper.pop("beta2_decay")} if "beta2_decay" in hyper else {}
+    return {names.get(library, {}).get(name, name): value for name, value in hyper.items()}
+
+
+def _muon(library: str, hyper: dict[str, Any]) -> dict[str, Any]:
+    """Without what the library takes elsewhere: all that is torch's AdamW, and ``use_muon``."""
+    names = {
+        "torch": {},
+        "keras": {"adam_eps": "epsilon"},
+        "optax": {"momentum": "beta", "ns_coefficients": "ns_coeffs"},
+    }
+    parts = {"keras": {"ns_coefficients": ("muon_a", "muon_b", "muon_c"), "adam_betas": ("adam_beta_1", "adam_beta_2")},
+             "optax": {"adam_betas": ("adam_b1", "adam_b2")}}.get(library, {})  # fmt: skip
+    result = {}
+    for name, value in hyper.items():
+        if name == "use_muon" or (library == "torch" and name.startswith("adam_")):
+            continue
+        if name == "rms_rate" and library == "torch":
+            result["adjust_lr_fn"] = "match_rms_adamw" if value else None
+        elif name == "rms_rate" and library == "optax":
+            result["consistent_rms"] = value or None
+        elif name in parts:
+            result.update(zip(parts[name], value, strict=True))
+        else:
+            result[names[library].get(name, name)] = None if name == "rms_rate" and not value else value
+    return result
+
+
+_SHAPED = {"Adafactor": _adafactor, "Muon": _muon}
+
+
 def translated(library: str, optimizer: str, hyper: Mapping[str, Any]) -> dict[str, Any]:
     """Hyperparameters under the names that the library has for them in this optimizer."""
     result = {}
+    if optimizer in _SHAPED:
+        hyper = _SHAPED[optimizer](library, dict(hyper))
+        return {"learning_rate" if k == "lr" and library != "torch" else k: value for k, value in hyper.items()}
     names = _NAMES[library] | _OWN_NAMES.get((library, optimizer), {})
     for name, value in hyper.items():
         if name == "betas" and library in _BETA_NAMES:

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("state", "norms"),
     ("groups", "options"),
     ("stateful",),
-    ("base",),
+    ("base", "directed"),
     ("optimizers",),
     ("schedules", "divergence", "averages"),
     ("minimize",),

@@ -66,14 +66,15 @@ def has_defaults(like, optimizer, signature):
         others = {"SignSGD": ("momentum",), "Adam": ("amsgrad", "bias_correction_mu", "bias_correction_nu")}
         ours = {name: value for name, value in ours.items() if name not in others.get(optimizer, ())}
     theirs = dict(signature)
-    for name in ("momentum", "weight_decay", "warmup_steps"):
+    for name in ("momentum", "weight_decay", "weight_decay_rate", "warmup_steps"):
         if name in theirs and theirs[name] is None:
             theirs[name] = 0.0
-    expected = {name: theirs.get(name, "no such argument") for name in conventions.translated(like, optimizer, ours)}
+    translated = conventions.translated(like, optimizer, ours)
+    expected = {name: theirs.get(name, "no such argument") for name in translated}
     for name, value in expected.items():
         if isinstance(value, list):
             expected[name] = tuple(value)
-    assert conventions.translated(like, optimizer, ours) == expected
+    assert translated == expected
 
 
 @every_case

@@ -12,6 +12,7 @@ import numpy as np
 
 from lrcore import base, kernels, reference
 from lrcore.arrays import Array
+from lrcore.directed import Directed
 from lrcore.optimizers.conventions import REQUIRED
 from lrcore.schedules import CosineDecay
 
@@ -64,7 +65,9 @@ class Case:
     def traffic(self) -> int:
         """Bytes that a step must move; the tail moves its average too, g once more for the norm, and zeros."""
         tail = self.kind == "tail"
-        return kernels.traffic(self.nbytes, self.n_states + tail) + 2 * tail * self.nbytes
+        cls = base.registered()[self.optimizer]
+        looks = cls.reads if issubclass(cls, Directed) else 0
+        return kernels.traffic(self.nbytes, self.n_states + tail) + (2 * tail + looks) * self.nbytes
 
     @property
     def contenders(self) -> tuple[str, ...]:
@@ -205,10 +208,14 @@ def _in_turn() -> Iterator[Case]:
 def users() -> dict[str, tuple[str, Mapping[str, Any]]]:
     """By rule: the optimizer that is measured, and hyperparameters that lead to the rule.
 
-    Of several optimizers it is the last that torch has too, else the first.
+    Of several optimizers it is the last that torch has too, else the first. Those whose rule steps along a direction
+    are measured by themselves, by their own name.
     """
     found: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for name, cls in base.registered().items():
+        if issubclass(cls, Directed):
+            found[name.lower()] = name, {}
+            continue
         of_default = next(iter(cls.defaults.values()))
         for rule, hyper in cls.rules.items():
             if hyper.keys() <= of_default.keys() and (rule not in found or "torch" in cls.defaults):
@@ -220,9 +227,12 @@ def _optimizers() -> Iterator[Case]:
     for rule, (optimizer, hyper) in users().items():
         for dtype in ("float32", "float64"):
             options = "".join(f", {key}={value}" for key, value in hyper.items())
+            directed = issubclass(base.registered()[optimizer], Directed)
+            shapes = ((1024, 1024),) * 16 if directed else ((_SIZES["16 Mi"],),)
+            what = "16 matrices of 1 Mi elements" if directed else "16 Mi elements"
             yield Case(
-                f"{rule}-{dtype}", f"{optimizer}{options}: 16 Mi elements, {dtype}", ((_SIZES["16 Mi"],),),
-                peers=TORCH, optimizer=optimizer, hyper=hyper, dtype=dtype,
+                f"{rule}-{dtype}", f"{optimizer}{options}: {what}, {dtype}", shapes,
+                peers=() if directed else TORCH, optimizer=optimizer, hyper=hyper, dtype=dtype,
             )  # fmt: skip
 
 

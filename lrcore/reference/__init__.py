@@ -14,6 +14,7 @@ A rule is found here by being a function of a family's module whose first argume
 
 from __future__ import annotations
 
+from lrcore.reference.directions import SETTINGS, STATES, Aim, Settings
 from lrcore.reference.rules import RULES, coefficient_names, state_names
 from lrcore.reference.sums import CHUNK, LANES, chunk_sums
 from lrcore.reference.sweep import Products, Sweep, Terms, any_none, same_objects
@@ -22,7 +23,11 @@ __all__ = [
     "CHUNK",
     "LANES",
     "RULES",
+    "SETTINGS",
+    "STATES",
+    "Aim",
     "Products",
+    "Settings",
     "Sweep",
     "Terms",
     "any_none",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrcore.arrays import Array, assignment
+from lrcore.reference.directions import Aim, Direction, Settings
 from lrcore.reference.rules import RULES
 from lrcore.reference.sums import CHUNK, chunk_sums, in_order
 
@@ -50,6 +51,32 @@ class Sweep:
         self.chunks = [0]
         for _, theta, _, _ in self._tensors:
             self.chunks.append(self.chunks[-1] + -(-theta.size // CHUNK))
+        self.aims: list[Aim | None] = [None] * len(self._tensors)
+        self._directions: list[Direction | None] = [None] * len(self._tensors)
+
+    def direct(self, aims: Sequence[Aim | None]) -> None:
+        """From now on the rule of a tensor with an aim steps along its direction, see :meth:`look`."""
+        self.aims = list(aims)
+        self._directions = [None if aim is None else Direction(aim) for aim in aims]
+
+    def look(
+        self, grads: Sequence[Array | None], settings: Sequence[Settings | None], clip_value: float, squares: bool
+    ) -> list[float]:
+        """Form what the directions of the next step need; the sum of squares of each, 0 unless asked for.
+
+        Of each tensor that has a direction and does not rest, settings are the factor of its gradient and those of the
+        kind. State is changed by the step alone, which must have the same gradients, factors and ``clip_value``.
+        """
+        sums = [0.0] * len(grads)
+        with np.errstate(all="ignore"):
+            for k, (g, given, direction) in enumerate(zip(grads, settings, self._directions, strict=True)):
+                if g is not None and given is not None and direction is not None:
+                    prepared = _prepared(g, given[0], clip_value)
+                    direction.look(prepared, given[1:])
+                    if squares:
+                        u = direction.along(prepared, write=False)
+                        sums[k] = in_order(chunk_sums(u, u))
+        return sums
 
     def block_sums(self, grads: Sequence[Array | None], of: Products = "gg") -> NDArray[np.float64]:
         """The sums of each chunk, in double precision, in the order of the chunks."""
@@ -90,15 +117,18 @@ class Sweep:
         """
         which = self._group if which is None else which
         changed: list[Any] = []
-        for (_, theta, states, average), g in zip(self._tensors, grads, strict=True):
+        for (_, theta, states, average), direction, g in zip(self._tensors, self._directions, grads, strict=True):
             if g is not None:
                 changed += [theta, *states, *([] if average is None else [average]), *([g] if zero_grad else [])]
+                changed += [] if direction is None else direction.states
         restore = assignment(changed, [array.copy() for array in changed])
         try:
             with np.errstate(all="ignore"):
-                for (rule, theta, states, average), g, k in zip(self._tensors, grads, which, strict=True):
+                for (rule, theta, states, average), direction, g, k in zip(
+                    self._tensors, self._directions, grads, which, strict=True
+                ):
                     if g is not None:
-                        self._step(rule, theta, g, states, average, terms[k], clip_value, zero_grad)
+                        self._step(rule, theta, g, states, average, direction, terms[k], clip_value, zero_grad)
             counts[0] = after
         finally:
             if counts[0] is not after:
@@ -107,19 +137,27 @@ class Sweep:
 
     @staticmethod
     def _step(
-        rule: Any, theta: Array, g: Array, states: Sequence[Array], average: Array | None, terms: Terms,
-        clip_value: float, zero_grad: bool,
+        rule: Any, theta: Array, g: Array, states: Sequence[Array], average: Array | None,
+        direction: Direction | None, terms: Terms, clip_value: float, zero_grad: bool,
     ) -> None:  # fmt: skip
         factor, l2, ema, one_minus_ema, begins, *coefficients = terms
         if average is not None and begins:
             average[...] = theta
-        prepared = g
-        if factor != 1.0 or clip_value != np.inf:
-            prepared = np.clip(factor * g, -clip_value, clip_value)
+        prepared = _prepared(g, factor, clip_value)
         if l2:
             prepared = prepared + l2 * theta
+        if direction is not None:
+            prepared = direction.along(prepared, write=True)
+            direction.commit()
         rule(theta, prepared, *states, *coefficients)
         if average is not None:
             average[...] = ema * average + one_minus_ema * theta
         if zero_grad:
             g[...] = 0
+
+
+def _prepared(g: Array, factor: float, clip_value: float) -> Array:
+    """The gradient scaled and clipped."""
+    if factor == 1.0 and clip_value == np.inf:
+        return g
+    return np.clip(factor * g, -clip_value, clip_value)

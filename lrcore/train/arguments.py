@@ -22,7 +22,11 @@ STEPS = 4000  # that training takes at least, unless --epochs says otherwise
 _MODELS = ("mlp", "softmax", "linear")
 _HIDDEN = (256,)
 _BATCH_SIZE = 16
-_RATES = {"SGD": 0.05, "MADGRAD": 0.01}  # without --lr and --like: torch's 1e-3 needs patience, optax has none
+_RATES = {
+    "SGD": 0.05,
+    "MADGRAD": 0.01,
+    "SM3": 0.1,
+}  # where the default needs patience, or there is none
 _WIDEST, _DEEPEST = 16384, 100  # units of a hidden layer, hidden layers
 _PATIENCE = 10  # epochs, where an option comes without a number
 _LOW, _HIGH, _TRIALS = 1e-7, 10.0, 100  # of find-lr

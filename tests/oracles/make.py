@@ -18,6 +18,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -43,15 +44,28 @@ class Torch:
 
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], Arrays]]:
         tensors = [self.torch.from_numpy(array) for array in params]
-        opt = self.factory(case)(tensors, lr=rate(0), **case.hyper)
+        opts = self.muon(case, tensors) if case.optimizer == "Muon" else [
+            self.factory(case)(tensors, lr=rate(0), **translated("torch", case.optimizer, case.hyper))]  # fmt: skip
 
         def step(grads: Arrays, lr: float) -> None:
-            opt.param_groups[0]["lr"] = lr
             for tensor, g in zip(tensors, grads, strict=True):
                 tensor.grad = self.torch.from_numpy(g)
-            opt.step()
+            for opt in opts:
+                opt.param_groups[0]["lr"] = lr
+                opt.step()
 
         return step, lambda: params
+
+    def muon(self, case: Case, tensors: list[Any]) -> list[Any]:
+        """Its Muon, which takes matrices alone, in float64 in place of bfloat16; its AdamW for the rest."""
+        self.torch.Tensor.bfloat16 = lambda tensor: tensor.clone()
+        matrices = [tensor for tensor in tensors if tensor.ndim == 2 and case.hyper.get("use_muon", True)]
+        others = [tensor for tensor in tensors if not any(tensor is matrix for matrix in matrices)]
+        adam = {name.removeprefix("adam_"): value for name, value in case.hyper.items() if name.startswith("adam_")}
+        opts = [self.torch.optim.AdamW(others, lr=rate(0), **adam)]
+        if matrices:
+            opts.append(self.torch.optim.Muon(matrices, lr=rate(0), **translated("torch", "Muon", case.hyper)))
+        return opts
 
 
 class Keras:
@@ -64,13 +78,33 @@ class Keras:
         keras.config.set_floatx("float64")
         self.keras = keras
         self.version = keras.__version__
+        if keras.backend.backend() == "torch":
+            for module in (keras.src.optimizers.adafactor, keras.src.optimizers.muon):
+                module.ops = self.in_double(module.ops)
+
+    @staticmethod
+    def in_double(ops: Any) -> Any:
+        """Its operations on torch's arrays; these four compute in float32 whatever the dtype."""
+        import torch
+
+        def double(x: Any) -> Any:
+            return torch.as_tensor(x, dtype=torch.float64)
+
+        own = {name: getattr(ops, name) for name in dir(ops)}
+        own["mean"] = lambda x, axis=None, keepdims=False: torch.mean(x, axis, keepdims)
+        own["norm"] = lambda x, axis=None, keepdims=False: torch.linalg.norm(x, dim=axis, keepdim=keepdims)
+        own["maximum"] = lambda x, y: torch.maximum(double(x), double(y))
+        own["minimum"] = lambda x, y: torch.minimum(double(x), double(y))
+        return SimpleNamespace(**own)
 
     def factory(self, case: Case) -> Callable[..., Any]:
         return getattr(self.keras.optimizers, {"NAdam": "Nadam"}.get(case.optimizer, case.optimizer))
 
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], list[Any]]]:
         variables = [self.keras.Variable(array, dtype="float64") for array in params]
-        opt = self.factory(case)(learning_rate=rate(0), **translated("keras", case.optimizer, case.hyper))
+        others = {} if case.hyper.get("use_muon", True) else {"exclude_layers": [""]}
+        hyper = translated("keras", case.optimizer, case.hyper)
+        opt = self.factory(case)(learning_rate=rate(0), **hyper, **others)
         if case.optimizer == "ScheduleFreeAdamW" and self.keras.backend.backend() == "torch":
             # What it keeps as its old momentum is the memory that is then changed; as on JAX, a change is a new array.
             opt.assign_sub = lambda variable, value: setattr(variable, "_value", variable.value - value)
@@ -94,6 +128,9 @@ class Optax:
         self.jax = jax
         self.optax = optax
         self.version = optax.__version__
+        # Adafactor's decay is float32 whatever the dtype.
+        factored = optax._src.factorized.scale_by_factored_rms
+        factored.__defaults__ = (*factored.__defaults__[:-1], lambda i, exponent: 1.0 - (i + 1.0) ** -exponent)
 
     def factory(self, case: Case) -> Callable[..., Any]:
         name = case.optimizer.lower()
@@ -108,10 +145,17 @@ class Optax:
 
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], list[Any]]]:
         hyper = {name: value for name, value in case.hyper.items() if name != "amsgrad"}
+        hyper = translated("optax", case.optimizer, hyper)
+        if case.optimizer == "Adafactor":
+            hyper["dtype_momentum"] = "float64"
+        if not case.hyper.get("use_muon", True):
+            hyper["muon_weight_dimension_numbers"] = lambda params: [None for _ in params]
 
         @functools.cache
         def transformation(lr: float) -> Any:
-            return self.factory(case)(learning_rate=lr, **translated("optax", case.optimizer, hyper))
+            made = self.factory(case)(learning_rate=lr, **hyper)
+            # Its loops would be traced at each step.
+            return made._replace(update=self.jax.jit(made.update)) if case.optimizer == "Muon" else made
 
         state = transformation(rate(0)).init(params)
         # A root of a count has the width of the count, so that MADGRAD falls into float32: counts of 64 bits here.
