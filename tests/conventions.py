@@ -137,6 +137,13 @@ CASES: dict[str, list[Case]] = {
         "AdamW": {"all": {**_BETAS, "eps": 1e-6, "weight_decay": 0.2}},
         "Adamax": {"all": {**_BETAS, "eps": 1e-6}},
         "NAdam": {"all": {**_BETAS, "eps": 1e-6}},
+        "LARS": {
+            "all": {"momentum": 0.8, "weight_decay": 0.1, "trust_coefficient": 0.1, "eps": 1e-6},
+            "nesterov": {"nesterov": True, "weight_decay": 0.1, "trust_coefficient": 0.1},
+            "masked": {"trust_ratio_mask": False, "weight_decay": 0.1},
+        },
+        "NovoGrad": {"all": {**_BETAS, "eps": 1e-4, "eps_root": 1e-8, "weight_decay": 0.1}},
+        "Fromage": {"norm": {"min_norm": 0.5}},
     }),
 }  # fmt: skip
 
