@@ -122,6 +122,33 @@ def test_every_optimizer_learns_at_its_default_rate(capsys, classes_csv, name):
     assert held_out(out, "accuracy") > 85
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_every_optimizer_reads_handwritten_digits(capsys, tmp_path, name):
+    """The loss falls from one epoch to the next, at the rate that the library has, or at the one that is found."""
+    pytest.importorskip("sklearn")
+    status, out, err = run(capsys, "train", "--optimizer", name.lower(), "--epochs", 2, "--out", tmp_path)
+    assert (status, err) == (0, "")
+    missing = next(iter(base.registered()[name].defaults.values()))["lr"] is None
+    assert ("(found)" in out) == missing
+    with open(tmp_path / "history.csv", newline="") as file:
+        first, second = (float(row["train_loss"]) for row in csv.DictReader(file))
+    assert second < first < 3.0  # a guess among ten classes costs 2.3
+    status, out, err = run(capsys, "find-lr", "--optimizer", name.lower(), "--steps", 40)
+    assert (status, err) == (0, "")
+    assert "none: no rate lowered the loss" not in out
+
+
+def test_a_rate_that_cannot_be_found_must_be_given(capsys, tmp_path):
+    path = tmp_path / "constant.csv"
+    path.write_text("a,b\n" + "1,0\n1,1\n" * 20)
+    argv = ["train", "--data", path, "--target", "b", "--model", "linear", "--optimizer", "fromage", "--batch-size", 99]
+    assert "--lr must be given: optax has no default for it in Fromage, and no" in fails(capsys, *argv)
+    status, out, _ = run(capsys, *argv, "--lr", "0.5", "--epochs", 1)
+    assert status == 0
+    assert "Fromage like optax, lr 0.5\n" in out
+    assert "lr must be given: optax has no default" in fails(capsys, *argv, "--like", "optax")
+
+
 def test_options_reach_the_optimizer_and_the_model(capsys, classes_csv):
     status, out, _ = run(
         capsys, "train", "--data", classes_csv, "--target", "kind", "--hidden", "5,3",

@@ -187,7 +187,7 @@ def test_each_rule_belongs_to_an_optimizer_and_each_optimizer_is_public():
         for like in cls.defaults:
             assert re.search(rf"^ *{like}  ", cls.__doc__, re.M), f"no row for {like} in the table of {name}"
         for rule, hyper in cls.rules.items():
-            assert cls(np.zeros(3), **hyper).param_groups[0].rule == rule
+            assert cls(np.zeros(3), **{"lr": 0.1, **hyper}).param_groups[0].rule == rule
 
 
 def test_the_public_names_are_those_that_dir_shows():
