@@ -199,11 +199,6 @@ class Optimizer(Stateful):
         """Raise if hyperparameters, each in its range, do not go together."""
 
     @staticmethod
-    def _decay(h: Values, lr: float, l2: float, keep: float) -> tuple[float, float]:
-        """The L2 penalty and ``keep`` at a step, unless they are those that follow from ``decoupled``, as given."""
-        return l2, keep
-
-    @staticmethod
     def _initial(h: Values) -> Mapping[str, Initial]:
         """What state arrays begin with that do not begin at zero."""
         return {}
@@ -347,12 +342,12 @@ class Optimizer(Stateful):
             scale, known = sign * factor, numbers
             if each is not None:
                 scale, sums = next(each)
-                scale, known = sign * scale, {**numbers, **sums, "gt": sign * sums.get("gt", 0.0)}
+                scale, known = sign * scale, {**numbers, **sums}
             rest = self._coefficients(group.rule, h, lr, t, known)
             if self._ema is None:
                 terms.append((scale, l2, 1.0, 0.0, False, keep) + rest)  # noqa: RUF005  # twice as quick as unpacking
             else:
-                ema = state.ema_at(t, self._ema, self._ema_warmup)
+                ema = self._ema_at(t, self._ema)
                 terms.append((scale, l2, ema, 1.0 - ema, t == 1, keep, *rest))
             moved.append((group, ((t, self._advance(h, t, known) if numbers else numbers),)))
             if rate is None:
@@ -399,6 +394,12 @@ class Optimizer(Stateful):
             norms.raise_nonfinite(labelled)
         if zero_grad:
             assign([g for _, g in labelled], [0.0] * len(labelled))
+
+    def _ema_at(self, t: int, ema: float) -> float:
+        """Weight of the old average at the t-th step of a parameter."""
+        if self._ema_warmup:
+            return min(ema, (1 + t) / (10 + t))
+        return ema if t > 1 else 0.0
 
     # What callers see.
 

@@ -29,7 +29,6 @@ class Kind(Protocol):
     def range_of(self, name: str) -> str: ...
     def _rule(self, h: Values, /) -> str: ...
     def _check_together(self, h: Values, like: str, /) -> None: ...
-    def _decay(self, h: Values, lr: float, l2: float, keep: float, /) -> tuple[float, float]: ...
 
 
 class Hyper(NamedTuple):
@@ -97,10 +96,12 @@ class ParameterGroup(MutableMapping[str, Any]):
         if hyper.inverse_time is not None and h[hyper.inverse_time]:
             lr /= 1.0 + (step if hyper.inverse_time == "decay" else t - 1) * h[hyper.inverse_time]
         sign = -1.0 if h["maximize"] else 1.0
-        l2, keep = h.get("weight_decay", 0.0), 1.0
+        weight_decay = h.get("weight_decay")
+        if not weight_decay:
+            return h, lr, 0.0, 1.0, sign
         if self._like in self._kind.decoupled or h.get("decoupled_weight_decay"):
-            l2, keep = 0.0, 1.0 - lr * l2
-        return h, lr, *self._kind._decay(h, lr, l2, keep), sign
+            return h, lr, 0.0, 1.0 - lr * weight_decay, sign
+        return h, lr, weight_decay, 1.0, sign
 
     def __getitem__(self, name: str) -> Any:
         return self.parameters.structure if name == "params" else self.cell[0].values[name]

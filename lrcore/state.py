@@ -28,13 +28,6 @@ Clocks = tuple[Clock, ...]
 """Of a group: one for each parameter, or a single one while all have moved together."""
 
 
-def ema_at(t: int, ema: float, warmup: bool) -> float:
-    """Weight of the old average at the t-th step of a parameter."""
-    if warmup:
-        return min(ema, (1 + t) / (10 + t))
-    return ema if t > 1 else 0.0
-
-
 def together(clocks: Sequence[Clock]) -> Clocks:
     """The clocks of a group's parameters, as a single one if they agree."""
     return (clocks[0],) if clocks and all(clock == clocks[0] for clock in clocks) else tuple(clocks)
