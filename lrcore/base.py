@@ -16,7 +16,7 @@ import numpy as np
 
 from lrcore import checks, hyperparameters, kernels, norms, reference, state, structure
 from lrcore.arrays import Array, assign, assignment
-from lrcore.groups import Counts, Now, ParameterGroup, Roster, Values
+from lrcore.groups import Counts, Now, ParameterGroup, Roster, Values, decay
 from lrcore.hyperparameters import Number
 from lrcore.kernels import any_none
 from lrcore.options import Bound, OnNonfinite, Option, StepReport, declares, make, no_attribute, what_nonfinite_does
@@ -98,7 +98,9 @@ class Optimizer(Stateful):
     decoupled: ClassVar[tuple[str, ...]] = ("keras",)
     """The libraries in which this optimizer's weight decay bypasses the gradient."""
 
-    ranges: ClassVar[Mapping[str, str]] = {}
+    _decay = classmethod(decay)  # the L2 penalty, and what decoupled decay leaves, by h, rate and library
+
+    ranges: ClassVar[Mapping[str, hyperparameters.Interval]] = {}
     """Valid ranges of hyperparameters where :data:`lrcore.hyperparameters.RANGES` has none, or another."""
 
     numbers: ClassVar[Mapping[str, str]] = {}
@@ -174,11 +176,9 @@ class Optimizer(Stateful):
         return {key: hyperparameters.check(key, value, self.range_of(key)) for key, value in given.items()}
 
     @classmethod
-    def range_of(cls, name: str) -> str:
+    def range_of(cls, name: str) -> hyperparameters.Interval:
         """The valid range of a hyperparameter."""
-        if any(isinstance(defaults.get(name), bool) for defaults in cls.defaults.values()):
-            return hyperparameters.FLAG
-        return cls.ranges.get(name) or hyperparameters.RANGES[name]
+        return hyperparameters.range_of(name, cls.ranges, cls.defaults.values())
 
     # What a subclass says.
 

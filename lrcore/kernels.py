@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -118,6 +119,13 @@ def _power(x: float, y: float) -> float:
 
 power: Callable[[float, float], float] = _power if selected == "reference" else formulas(selected).scalar_power
 """x to the power y with the same bits on every machine, which the C library's is not."""
+
+
+@lru_cache(maxsize=64)
+def logarithm(x: float) -> float:
+    """The natural logarithm of x > 0, with the same bits on every machine; NaN elsewhere."""
+    high, _ = formulas("reference").logarithm(np.array([x], np.float64))
+    return float(high[0])
 
 
 @contextmanager
