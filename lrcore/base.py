@@ -342,7 +342,7 @@ class Optimizer(Stateful):
             scale, known = sign * factor, numbers
             if each is not None:
                 scale, sums = next(each)
-                scale, known = sign * scale, {**numbers, **sums}
+                scale, known = sign * scale, {**numbers, **sums, "gt": sign * sums.get("gt", 0.0)}
             rest = self._coefficients(group.rule, h, lr, t, known)
             if self._ema is None:
                 terms.append((scale, l2, 1.0, 0.0, False, keep) + rest)  # noqa: RUF005  # twice as quick as unpacking

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Unpack
 
 from lrcore.base import Optimizer
 from lrcore.groups import Values
-from lrcore.hyperparameters import FLAG, Number
+from lrcore.hyperparameters import Number
 from lrcore.optimizers.conventions import REQUIRED, Betas, given, has_momentum
 from lrcore.options import Options
 from lrcore.structure import Params
@@ -76,9 +76,7 @@ class LARS(Optimizer):
     rules: ClassVar = {
         "sgd": {"momentum": 0.0}, "momentum": {"momentum": 0.9}, "nesterov": {"momentum": 0.9, "nesterov": True},
     }  # fmt: skip
-    ranges: ClassVar = {
-        "trust_coefficient": "[0, inf)", "trust_ratio_mask": FLAG, "always_adapt": FLAG, "dampening": "(-inf, inf)",
-    }  # fmt: skip
+    ranges: ClassVar = {"trust_coefficient": "[0, inf)", "dampening": "(-inf, inf)"}
     sums = ("gg", "gt", "tt")
 
     def __init__(
@@ -205,7 +203,7 @@ class NovoGrad(Optimizer):
                  "decoupled_weight_decay": False},
     }  # fmt: skip
     rules: ClassVar = {"novograd": {}}
-    ranges: ClassVar = {"eps_root": "[0, inf)", "grad_averaging": FLAG}
+    ranges: ClassVar = {"eps_root": "[0, inf)"}
     numbers: ClassVar = {"second_moment": "[0, inf)"}
     sums = ("gg",)
 
@@ -220,9 +218,10 @@ class NovoGrad(Optimizer):
     def _rule(h: Values) -> str:
         return "novograd"
 
-    @staticmethod
-    def _decay(h: Values, lr: float, l2: float, keep: float) -> tuple[float, float]:
-        return 0.0, keep  # the gradient is to be normalized before anything is added
+    @classmethod
+    def _decay(cls, h: Values, lr: float, like: str) -> tuple[float, float]:
+        # No penalty: the gradient is normalized before anything is added.
+        return 0.0, 1.0 - lr * h["weight_decay"] if h.get("decoupled_weight_decay") else 1.0
 
     @staticmethod
     def _initial_numbers(like: str) -> Mapping[str, float]:
@@ -287,8 +286,8 @@ class Fromage(Optimizer):
     def _rule(h: Values) -> str:
         return "sgd"
 
-    @staticmethod
-    def _decay(h: Values, lr: float, l2: float, keep: float) -> tuple[float, float]:
+    @classmethod
+    def _decay(cls, h: Values, lr: float, like: str) -> tuple[float, float]:
         return 0.0, 1.0 / math.sqrt(1.0 + lr * lr)
 
     def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
