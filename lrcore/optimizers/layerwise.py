@@ -111,7 +111,9 @@ class LARS(Optimizer):
         else:
             if not h["trust_ratio_mask"]:
                 return 1.0
-            gradients = size = math.sqrt(max(numbers["gg"] + decay * (2.0 * numbers["gt"] + decay * numbers["tt"]), 0.0))
+            gradients = size = math.sqrt(
+                max(numbers["gg"] + decay * (2.0 * numbers["gt"] + decay * numbers["tt"]), 0.0)
+            )
         return _trust(h["trust_coefficient"], parameters, gradients, size + h["eps"])
 
     def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:

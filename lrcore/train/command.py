@@ -63,8 +63,8 @@ def _find_rate(trainer: Trainer) -> str:
         raise UsageError(error) from error
     if math.isnan(found.valley):
         raise UsageError(
-            f"--lr must be given: {trainer.optimizer.like} has no default for it in {type(trainer.optimizer).__name__}, "
-            "and no rate lowered the loss"
+            f"--lr must be given: {trainer.optimizer.like} has no default for it in "
+            f"{type(trainer.optimizer).__name__}, and no rate lowered the loss"
         )
     trainer.optimizer.lr = float(f"{found.valley:.2g}")
     return " (found)"
