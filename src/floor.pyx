@@ -125,7 +125,8 @@ cdef void touch_double(void* context, Py_ssize_t begin, Py_ssize_t end, const Wa
 cdef class Floor:
     """Streams of ``size`` elements: parameters of 0, a gradient of 1 and ``n_states`` states of 0.
 
-    The first ``n_reads`` of gradient, parameters and states are read once more, before a step, and their squares added.
+    The first ``n_reads`` of gradient, parameters, states and others are read once more, before a step, and their squares
+    added.
     """
 
     cdef Streams streams
@@ -140,10 +141,10 @@ cdef class Floor:
             raise TypeError(f"dtype must be float32 or float64, got {dtype}")
         if not 0 <= n_states <= MAX_STATES:
             raise ValueError(f"n_states must be in 0 to {MAX_STATES}, got {n_states}")
-        if not 0 <= n_reads <= 2 + n_states:
-            raise ValueError(f"n_reads must be in 0 to {2 + n_states}, the arrays that there are, got {n_reads}")
+        if not 0 <= n_reads <= 2 + MAX_STATES:
+            raise ValueError(f"n_reads must be in 0 to {2 + MAX_STATES}, got {n_reads}")
         self.double = dtype == np.float64
-        self.arrays = staggered(2 + n_states, size, dtype)
+        self.arrays = staggered(max(2 + n_states, n_reads), size, dtype)
         for array in self.arrays:
             array.fill(0)  # so that every page is there before the first step
         self.arrays[1].fill(1)
@@ -155,7 +156,7 @@ cdef class Floor:
         self.streams.n_reads = n_reads
         self.streams.theta = <char*> cnp.PyArray_DATA(self.arrays[0])
         self.streams.g = <const char*> cnp.PyArray_DATA(self.arrays[1])
-        for k in range(n_states):
+        for k in range(len(self.arrays) - 2):
             self.streams.states[k] = <char*> cnp.PyArray_DATA(self.arrays[2 + k])
 
     @property

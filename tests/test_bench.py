@@ -49,6 +49,7 @@ def test_names_are_unique_and_every_rule_has_a_case() -> None:
     assert len(CASES) == sum(map(len, cases.GROUPS.values()))
     assert not CASES.keys() & cases.GROUPS.keys()
     rules = {case.make([np.ones(1, case.dtype)]).param_groups[0].rule for case in cases.GROUPS["optimizers"]}
+    rules |= {look for case in cases.GROUPS["optimizers"] for look in cases.looks(base.registered()[case.optimizer])}
     assert rules == reference.RULES.keys()
     assert {case.optimizer for case in CASES.values()} == {name for name, _ in cases.users().values()}
     assert (CASES["adam-float32"].optimizer, CASES["amsgrad-float32"].optimizer) == ("AdamW", "AdamW")
@@ -152,16 +153,19 @@ def test_traffic_of_sums_over_each_array() -> None:
 
 @pytest.mark.skipif(not kernels.compiled(), reason="no compiled kernels here")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n_reads", range(4))
+@pytest.mark.parametrize("n_reads", range(6))
 def test_floor_sums_what_it_reads(dtype: str, n_reads: int) -> None:
     size = 3 * 2048 + 5
     floor = import_module(f"lrcore._floor_{kernels.compiled()[-1]}").Floor(size, dtype, 1, n_reads)
-    theta, g, state = floor.arrays
-    theta[...], g[...], state[...] = 2, 1, 3
+    theta, g, state, *others = floor.arrays
+    assert len(others) == max(0, n_reads - 3)
+    for value, array in enumerate((g, theta, state, *others), start=1):
+        array[...] = value
     floor.step()
-    assert floor.sums.sum() == size * sum((1, 4, 9)[:n_reads])
+    assert floor.sums.sum() == size * sum(k * k for k in range(1, n_reads + 1))
     assert floor.traffic == kernels.traffic(theta.nbytes, 1) + n_reads * theta.nbytes
-    np.testing.assert_array_equal(theta, np.full(size, 3, dtype))
+    for value, array in enumerate((theta, state, *others), start=2):
+        np.testing.assert_array_equal(array, np.full(size, value + (value < 4), dtype))
 
 
 @pytest.mark.parametrize("name", ["lars-float32", "larc-float64", "novograd-float32", "normalizedsgd-float64"])
@@ -207,8 +211,8 @@ def test_floor_refuses_what_it_cannot_do() -> None:
         module.Floor(8, "float32", 5)
     with pytest.raises(TypeError, match=r"dtype must be float32 or float64, got int32"):
         module.Floor(8, "int32", 2)
-    with pytest.raises(ValueError, match=r"n_reads must be in 0 to 3, the arrays that there are, got 4"):
-        module.Floor(8, "float32", 1, 4)
+    with pytest.raises(ValueError, match=r"n_reads must be in 0 to 6, got 7"):
+        module.Floor(8, "float32", 1, 7)
 
 
 @pytest.mark.parametrize("name", ["lrcore buffer", "lrcore arrays", "NumPy reference", "NumPy expression"])

@@ -63,7 +63,7 @@ class Case:
 
     @property
     def n_reads(self) -> int:
-        """Arrays that must be read before the rule for sums over them: the gradient, the parameters."""
+        """Arrays that must be read before the rule, for sums over them or over what another rule makes of them."""
         return reads(base.registered()[self.optimizer])
 
     @property
@@ -208,9 +208,15 @@ def _in_turn() -> Iterator[Case]:
                 )  # fmt: skip
 
 
+def looks(cls: type[base.Optimizer]) -> tuple[str, ...]:
+    """The rules of which a step forms sums before it takes one."""
+    return tuple(getattr(cls, "looks", ()))
+
+
 def reads(cls: type[base.Optimizer]) -> int:
     """Arrays that a step must read before its rule, see :attr:`Case.n_reads`."""
-    return len(set("".join(cls.sums)))
+    seen = {"g", "t"} if looks(cls) else set("".join(cls.sums))
+    return len(seen.union(*map(reference.state_names, looks(cls))))
 
 
 def users() -> dict[str, tuple[str, Mapping[str, Any]]]:

@@ -197,8 +197,10 @@ def _folder(text: str) -> Path:
 
 def rate_is_to_be_found(arguments: argparse.Namespace) -> bool:
     """Whether neither the user nor the library says at what rate to train."""
-    defaults = next(iter(arguments.optimizer.defaults.values()))
-    return arguments.like is None and (arguments.schedule or arguments.lr) is None and defaults["lr"] is REQUIRED
+    if not (arguments.like is arguments.schedule is arguments.lr is None):
+        return False
+    cls = arguments.optimizer
+    return cls.__name__ not in _RATES and next(iter(cls.defaults.values()))["lr"] is REQUIRED
 
 
 def prepare(arguments: argparse.Namespace) -> tuple[tables.Table, Trainer]:
