@@ -125,8 +125,8 @@ cdef void touch_double(void* context, Py_ssize_t begin, Py_ssize_t end, const Wa
 cdef class Floor:
     """Streams of ``size`` elements: parameters of 0, a gradient of 1 and ``n_states`` states of 0.
 
-    The first ``n_reads`` of gradient, parameters, states and others are read once more, before a step, and their squares
-    added.
+    The first ``n_reads`` of gradient, parameters, states and others are read once more, before a step, and their
+    squares added.
     """
 
     cdef Streams streams
