@@ -125,18 +125,19 @@ def test_every_optimizer_learns_at_its_default_rate(capsys, classes_csv, name):
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_optimizer_reads_handwritten_digits(capsys, tmp_path, name):
-    """The loss falls from one epoch to the next, at the rate that the library has, or at the one that is found."""
+    """The loss falls, at the rate that the library has or at the one that is found; Rprop asks for such batches."""
     pytest.importorskip("sklearn")
-    status, out, err = run(capsys, "train", "--optimizer", name.lower(), "--epochs", 2, "--out", tmp_path)
+    argv = ["--optimizer", name.lower(), "--batch-size", 128]
+    status, out, err = run(capsys, "train", *argv, "--epochs", 5, "--out", tmp_path)
     assert (status, err) == (0, "")
     missing = next(iter(base.registered()[name].defaults.values()))["lr"] is None
     assert ("(found)" in out) == (missing and name not in _RATES)
     with open(tmp_path / "history.csv", newline="") as file:
-        first, second = (float(row["train_loss"]) for row in csv.DictReader(file))
-    assert second < first < 3.0  # a guess among ten classes costs 2.3
-    status, out, err = run(capsys, "find-lr", "--optimizer", name.lower(), "--steps", 40)
+        first, *_, last = (float(row["train_loss"]) for row in csv.DictReader(file))
+    assert last < first < 3.2  # before the first step it is 3.16
+    status, out, err = run(capsys, "find-lr", *argv, "--steps", 40)  # none, where the rate follows from distances
     assert (status, err) == (0, "")
-    assert "none: no rate lowered the loss" not in out
+    assert out.splitlines()[-1].startswith(("minimum", "suggested  none"))
 
 
 def test_a_rate_that_cannot_be_found_must_be_given(capsys, tmp_path):

@@ -263,7 +263,7 @@ class Optax(Implementation):
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_enable_x64", case.dtype == "float64")
         self.hyper = {"lr": 1e-3, "like": "optax"}
-        optimizer = getattr(optax, case.optimizer.lower())(**self._arguments(case))
+        optimizer = self._function(case)(**self._arguments(case))
 
         def step(params: Any, state: Any, grads: Any) -> Any:
             updates, state = optimizer.update(grads, state, params)
@@ -280,10 +280,17 @@ class Optax(Implementation):
         defaults = lr.base.registered()[case.optimizer].defaults.get("optax")
         if defaults is None:
             return f"lrcore's {case.optimizer} has no formula of optax's"
-        function = getattr(import_module("optax"), case.optimizer.lower(), None)
+        function = cls._function(case)
         known = () if function is None else inspect.signature(function).parameters
         absent = sorted({*case.hyper} - {*defaults} or {*cls._arguments(case)} - {*known})
         return f"optax's {case.optimizer.lower()} has no {', '.join(absent)}" if absent else None
+
+    @staticmethod
+    def _function(case: Case) -> Any:
+        """That of the optimizer's name, underscores aside; None if there is none."""
+        optax: Any = import_module("optax")
+        names = {key.replace("_", ""): getattr(home, key) for home in (optax.contrib, optax) for key in dir(home)}
+        return names.get(case.optimizer.lower())
 
     @staticmethod
     def _arguments(case: Case) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     rate.add_argument(
         "--lr", metavar="RATE", type=_real,
         help=f"learning rate (default: the library's; without --like, {rates}, and where the library has none, "
-        "the valley of find-lr)",
+        "a tenth of find-lr's valley)",
     )  # fmt: skip
     rate.add_argument(
         "--schedule", metavar="TEXT", type=_schedule,
