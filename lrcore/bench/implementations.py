@@ -273,7 +273,7 @@ class Optax(Implementation):
         self._wait = jax.block_until_ready
         self._params = [jax.numpy.array(p) for p in case.parameters()]
         self._grads = [jax.numpy.array(g) for g in case.gradients()]
-        self._state = optimizer.init(self._params)
+        self._state = jax.tree.map(jax.numpy.copy, optimizer.init(self._params))  # what is donated must be apart
 
     @classmethod
     def lacks(cls, case: Case) -> str | None:
@@ -289,8 +289,9 @@ class Optax(Implementation):
     def _function(case: Case) -> Any:
         """That of the optimizer's name, underscores aside; None if there is none."""
         optax: Any = import_module("optax")
-        names = {key.replace("_", ""): getattr(home, key) for home in (optax.contrib, optax) for key in dir(home)}
-        return names.get(case.optimizer.lower())
+        name, homes = case.optimizer.lower(), (optax, optax.contrib)
+        found = (getattr(home, key) for home in homes for key in dir(home) if key.replace("_", "") == name)
+        return next(found, None)
 
     @staticmethod
     def _arguments(case: Case) -> dict[str, Any]:
@@ -299,7 +300,8 @@ class Optax(Implementation):
         if "betas" in given:
             given |= {f"b{k}": beta for k, beta in enumerate(given.pop("betas"), start=1)}
         given = {name: value for name, value in given.items() if value is not False}
-        return {{"lr": "learning_rate", "alpha": "decay"}.get(name, name): value for name, value in given.items()}
+        names = {"lr": "learning_rate"} | ({"alpha": "decay"} if case.optimizer == "RMSprop" else {})
+        return {names.get(name, name): value for name, value in given.items()}
 
     @property
     def params(self) -> list[Array]:  # type: ignore[override]
