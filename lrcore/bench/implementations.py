@@ -281,8 +281,11 @@ class Optax(Implementation):
         if defaults is None:
             return f"lrcore's {case.optimizer} has no formula of optax's"
         function = cls._function(case)
-        known = () if function is None else inspect.signature(function).parameters
-        absent = sorted({*case.hyper} - {*defaults} or {*cls._arguments(case)} - {*known})
+        if function is None:
+            return f"optax has no {case.optimizer.lower()}"
+        absent = sorted(
+            {*case.hyper} - {*defaults} or {*cls._arguments(case)} - {*inspect.signature(function).parameters}
+        )
         return f"optax's {case.optimizer.lower()} has no {', '.join(absent)}" if absent else None
 
     @staticmethod
@@ -291,7 +294,7 @@ class Optax(Implementation):
         optax: Any = import_module("optax")
         name, homes = case.optimizer.lower(), (optax, optax.contrib)
         found = (getattr(home, key) for home in homes for key in dir(home) if key.replace("_", "") == name)
-        return next(found, None)
+        return next(filter(callable, found), None)
 
     @staticmethod
     def _arguments(case: Case) -> dict[str, Any]:
