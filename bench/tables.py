@@ -141,7 +141,7 @@ def optimizers(results: Results) -> None:
             [time(mine), summary(mine and mine.get("of_floor")), times(best, BUFFER)]
         )
     head = [
-        f"{what} {dtype}" for dtype in ("float32", "float64") for what in ("time,", "of the floor,", "torch's best,")
+        f"{what} {dtype}" for dtype in ("float32", "float64") for what in ("time,", "of the floor,", "torch or optax,")
     ]
     write(["16 Mi elements, ParameterBuffer", *head], rows.values())
 

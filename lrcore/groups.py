@@ -34,9 +34,10 @@ class Kind(Protocol):
 
 def decay(kind: Any, h: Values, lr: float, like: str, /) -> tuple[float, float]:
     """The L2 penalty, and what decoupled weight decay leaves of a parameter."""
+    weight_decay = h.get("weight_decay", 0.0)
     if like in kind.decoupled or h.get("decoupled_weight_decay"):
-        return 0.0, 1.0 - lr * h["weight_decay"]
-    return h["weight_decay"], 1.0
+        return 0.0, 1.0 - lr * weight_decay
+    return weight_decay, 1.0
 
 
 class Hyper(NamedTuple):
@@ -105,8 +106,6 @@ class ParameterGroup(MutableMapping[str, Any]):
         if hyper.inverse_time is not None and h[hyper.inverse_time]:
             lr /= 1.0 + (step if hyper.inverse_time == "decay" else t - 1) * h[hyper.inverse_time]
         sign = -1.0 if h["maximize"] else 1.0
-        if not h.get("weight_decay"):
-            return h, lr, 0.0, 1.0, sign
         l2, keep = self._kind._decay(h, lr, self._like)
         return h, lr, l2, keep, sign
 

@@ -245,6 +245,13 @@ CASES: dict[str, list[Case]] = {
                     "eps": 1e-6, "ns_steps": 3, "rms_rate": 0.2},
             "adam": {"adam_betas": (0.8, 0.95), "adam_eps_root": 1e-4, "adam_weight_decay": 0.1, "use_muon": False},
         },
+        "LARS": {
+            "all": {"momentum": 0.8, "weight_decay": 0.1, "trust_coefficient": 0.1, "eps": 1e-6},
+            "nesterov": {"nesterov": True, "weight_decay": 0.1, "trust_coefficient": 0.1},
+            "masked": {"trust_ratio_mask": False, "weight_decay": 0.1},
+        },
+        "NovoGrad": {"all": {**_BETAS, "eps": 1e-4, "eps_root": 1e-8, "weight_decay": 0.1}},
+        "Fromage": {"norm": {"min_norm": 0.5}},
     }),
 }  # fmt: skip
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
 import sys
 from contextlib import nullcontext
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -47,6 +49,7 @@ def test_names_are_unique_and_every_rule_has_a_case() -> None:
     assert len(CASES) == sum(map(len, cases.GROUPS.values()))
     assert not CASES.keys() & cases.GROUPS.keys()
     rules = {case.make([np.ones(1, case.dtype)]).param_groups[0].rule for case in cases.GROUPS["optimizers"]}
+    rules |= {look for case in cases.GROUPS["optimizers"] for look in cases.looks(base.registered()[case.optimizer])}
     assert rules == reference.RULES.keys()
     assert {case.optimizer for case in CASES.values()} == {name for name, _ in cases.users().values()}
     assert (CASES["adam-float32"].optimizer, CASES["amsgrad-float32"].optimizer) == ("AdamW", "AdamW")
@@ -66,7 +69,7 @@ def test_an_optimizer_that_is_registered_is_measured(monkeypatch: pytest.MonkeyP
     assert cases.users()["new"] == ("New", {"weight_decay": 0.5})
     assert cases.users()["adam"] == ("AdamW", {})
     (case,) = (case for case in cases._optimizers() if case.name == "new-float64")
-    assert (case.optimizer, case.hyper, case.peers) == ("New", {"weight_decay": 0.5}, cases.TORCH)
+    assert (case.optimizer, case.hyper, case.peers) == ("New", {"weight_decay": 0.5}, cases.LIBRARIES)
     assert case.make([np.ones(1)]).param_groups[0]["lr"] == 1e-3
 
 
@@ -139,6 +142,61 @@ def test_floor_reads_and_writes_the_streams_of_a_step(build: str, dtype: str, n_
     np.testing.assert_array_equal(g, np.arange(size))
 
 
+def test_traffic_of_sums_over_each_array() -> None:
+    """Momentum of 5 streams; LARS reads gradient and parameters for their norms before it, NormalizedSGD one."""
+    assert CASES["momentum-float32"].traffic == 5 * 4 << 24
+    assert (CASES["lars-float32"].optimizer, CASES["lars-float32"].traffic) == ("LARS", 7 * 4 << 24)
+    assert CASES["novograd-float64"].traffic == 6 * 8 << 24
+    assert CASES["normalizedsgd-float32"].traffic == 4 * 4 << 24
+    assert not any(case.optimizer == "Fromage" for case in CASES.values())  # which costs what LARC does
+
+
+@pytest.mark.skipif(not kernels.compiled(), reason="no compiled kernels here")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_reads", range(6))
+def test_floor_sums_what_it_reads(dtype: str, n_reads: int) -> None:
+    size = 3 * 2048 + 5
+    floor = import_module(f"lrcore._floor_{kernels.compiled()[-1]}").Floor(size, dtype, 1, n_reads)
+    theta, g, state, *others = floor.arrays
+    assert len(others) == max(0, n_reads - 3)
+    for value, array in enumerate((g, theta, state, *others), start=1):
+        array[...] = value
+    floor.step()
+    assert floor.sums.sum() == size * sum(k * k for k in range(1, n_reads + 1))
+    assert floor.traffic == kernels.traffic(theta.nbytes, 1) + n_reads * theta.nbytes
+    for value, array in enumerate((theta, state, *others), start=2):
+        np.testing.assert_array_equal(array, np.full(size, value + (value < 4), dtype))
+
+
+@pytest.mark.parametrize("name", ["lars-float32", "larc-float64", "novograd-float32", "normalizedsgd-float64"])
+def test_proof_of_sums_takes_every_element(name: str) -> None:
+    case = dataclasses.replace(CASES[name], shapes=((3000,), (40, 60)))
+    for taking in ("lrcore buffer", "lrcore arrays"):
+        implementations.prove(taking, implementations.make(taking, case, threads=2), case)
+
+
+def test_optax_computes_what_it_is_measured_for() -> None:
+    """In a process of its own: threads of JAX do not stand forking."""
+    if find_spec("optax") is None:
+        pytest.skip("optax not installed")
+    code = """
+from lrcore.bench import cases, implementations
+for case in cases.GROUPS["optimizers"]:
+    reason = implementations.missing("optax", case)
+    try:
+        reason or implementations.prove("optax", implementations.make("optax", case.tiny(), threads=1), case.tiny())
+    except ArithmeticError:
+        reason = "another formula"  # which is skipped
+    print(case.name, reason or "", sep="|")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    told = dict(line.split("|") for line in done.stdout.splitlines())
+    assert told.keys() == {case.name for case in cases.GROUPS["optimizers"]}
+    assert told["lars-float64"] == told["novograd-float32"] == told["rmsprop-float64"] == ""
+    assert told["larc-float32"] == "lrcore's LARC has no formula of optax's"
+    assert told["amsgrad-float32"] == "optax's adamw has no amsgrad"
+
+
 @pytest.mark.skipif(not kernels.compiled(), reason="no compiled kernels here")
 @pytest.mark.parametrize("n_states", range(5))
 def test_traffic_is_counted_alike_in_python_and_compiled(n_states: int) -> None:
@@ -155,6 +213,8 @@ def test_floor_refuses_what_it_cannot_do() -> None:
         module.Floor(8, "float32", 5)
     with pytest.raises(TypeError, match=r"dtype must be float32 or float64, got int32"):
         module.Floor(8, "int32", 2)
+    with pytest.raises(ValueError, match=r"n_reads must be in 0 to 6, got 7"):
+        module.Floor(8, "float32", 1, 7)
 
 
 @pytest.mark.parametrize("name", ["lrcore buffer", "lrcore arrays", "NumPy reference", "NumPy expression"])

@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 import lrcore as lr
 from lrcore import base
 from lrcore.cli import main
+from lrcore.train.arguments import _RATES
 from lrcore.train.models import CrossEntropy, Network
 from lrcore.train.tables import bundled, read_csv, split
 from lrcore.train.trainer import Trainer
@@ -116,13 +117,38 @@ def test_bundled_data_sets(capsys, dataset):
 @pytest.mark.parametrize("name", OURS)
 def test_every_optimizer_learns_at_its_default_rate(capsys, classes_csv, name):
     argv = ["train", "--data", classes_csv, "--target", "kind", "--optimizer", name.upper()]
-    if next(iter(base.registered()[name].defaults.values()))["lr"] is None:
-        rate = "1e-5" if name == "SimplifiedAdEMAMix" else "1e-3"  # a hundredth: its momentum is a sum
-        argv += ["--lr", rate]  # the library has none
     status, out, _ = run(capsys, *argv)
     assert status == 0
     assert f"optimizer  {name} like {next(iter(base.registered()[name].defaults))}" in out
     assert held_out(out, "accuracy") > 85
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_optimizer_reads_handwritten_digits(capsys, tmp_path, name):
+    """The loss falls, at the rate that the library has or at the one that is found; Rprop asks for such batches."""
+    pytest.importorskip("sklearn")
+    argv = ["--optimizer", name.lower(), "--batch-size", 128]
+    status, out, err = run(capsys, "train", *argv, "--epochs", 5, "--out", tmp_path)
+    assert (status, err) == (0, "")
+    missing = next(iter(base.registered()[name].defaults.values()))["lr"] is None
+    assert ("(found)" in out) == (missing and name not in _RATES)
+    with open(tmp_path / "history.csv", newline="") as file:
+        first, *_, last = (float(row["train_loss"]) for row in csv.DictReader(file))
+    assert last < first < 3.2  # before the first step it is 3.16
+    status, out, err = run(capsys, "find-lr", *argv, "--steps", 40)  # none, where the rate follows from distances
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1].startswith(("minimum", "suggested  none"))
+
+
+def test_a_rate_that_cannot_be_found_must_be_given(capsys, tmp_path):
+    path = tmp_path / "constant.csv"
+    path.write_text("a,b\n" + "1,0\n1,1\n" * 20)
+    argv = ["train", "--data", path, "--target", "b", "--model", "linear", "--optimizer", "fromage", "--batch-size", 99]
+    assert "--lr must be given: optax has no default for it in Fromage, and no" in fails(capsys, *argv)
+    status, out, _ = run(capsys, *argv, "--lr", "0.5", "--epochs", 1)
+    assert status == 0
+    assert "Fromage like optax, lr 0.5\n" in out
+    assert "lr must be given: optax has no default" in fails(capsys, *argv, "--like", "optax")
 
 
 def test_options_reach_the_optimizer_and_the_model(capsys, classes_csv):

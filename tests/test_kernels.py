@@ -175,7 +175,9 @@ def test_each_rule_belongs_to_an_optimizer_and_each_optimizer_is_public():
         used.add(group.rule)
         assert group.rule in cls.rules
         (_, numbers) = opt._first_clocks()[0]
-        coefficients = opt._coefficients(group.rule, group.at(0)[0], 0.1, 1, numbers)
+        coefficients = opt._coefficients(
+            group.rule, group.at(0)[0], 0.1, 1, {**numbers, **dict.fromkeys(cls.sums, 1.0)}
+        )
         assert len(coefficients) + 1 == len(reference.coefficient_names(group.rule))
     assert used == reference.RULES.keys()
     for name, cls in base.registered().items():

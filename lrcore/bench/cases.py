@@ -21,6 +21,7 @@ Shape = tuple[int, ...]
 OWN = ("lrcore buffer", "lrcore arrays")
 MEASURES = ("floor", "NumPy reference")
 TORCH = ("torch fused", "torch default", "torch foreach")
+LIBRARIES = (*TORCH, "optax")
 PEERS = ("torch fused", "torch default", "optax", "numba", "DeepSpeed", "thinc", "scikit-learn", "NumPy expression")
 ALONE = ", 1 thread"  # ends the name of an implementation that steps with one thread whatever the others have
 
@@ -62,12 +63,15 @@ class Case:
         return len(reference.state_names(self.make([np.zeros(1, self.dtype)]).param_groups[0].rule))
 
     @property
+    def n_reads(self) -> int:
+        """Arrays that must be read before the rule, for sums over them or over what another rule makes of them."""
+        return reads(base.registered()[self.optimizer])
+
+    @property
     def traffic(self) -> int:
         """Bytes that a step must move; the tail moves its average too, g once more for the norm, and zeros."""
         tail = self.kind == "tail"
-        cls = base.registered()[self.optimizer]
-        looks = cls.reads if issubclass(cls, Directed) else 0
-        return kernels.traffic(self.nbytes, self.n_states + tail) + (2 * tail + looks) * self.nbytes
+        return kernels.traffic(self.nbytes, self.n_states + tail) + (self.n_reads + 2 * tail) * self.nbytes
 
     @property
     def contenders(self) -> tuple[str, ...]:
@@ -205,34 +209,54 @@ def _in_turn() -> Iterator[Case]:
                 )  # fmt: skip
 
 
-def users() -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """By rule: the optimizer that is measured, and hyperparameters that lead to the rule.
+def looks(cls: type[base.Optimizer]) -> tuple[str, ...]:
+    """The rules of which a step forms sums before it takes one."""
+    return tuple(getattr(cls, "looks", ()))
 
-    Of several optimizers it is the last that torch has too, else the first. Those whose rule steps along a direction
-    are measured by themselves, by their own name.
+
+def reads(cls: type[base.Optimizer]) -> int:
+    """Arrays that a step must read before its rule, see :attr:`Case.n_reads`."""
+    if issubclass(cls, Directed):
+        return cls.reads
+    seen = {"g", "t"} if looks(cls) else set("".join(cls.sums))
+    return len(seen.union(*map(reference.state_names, looks(cls))))
+
+
+def users() -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """What is measured, by name: the optimizer, and hyperparameters of it.
+
+    Each rule has a case, of its name, with hyperparameters that lead to it: of several optimizers it is the last that
+    torch has too, else the first. So has, by its own name, each optimizer that reads more than that one before the
+    rule that it has by default, unless another does the same.
     """
     found: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for name, cls in base.registered().items():
-        if issubclass(cls, Directed):
+        if issubclass(cls, Directed):  # measured by itself
             found[name.lower()] = name, {}
             continue
         of_default = next(iter(cls.defaults.values()))
         for rule, hyper in cls.rules.items():
             if hyper.keys() <= of_default.keys() and (rule not in found or "torch" in cls.defaults):
                 found[rule] = name, hyper
+    costs = {(rule, reads(base.registered()[name])) for rule, (name, _) in found.items()}
+    for name, cls in base.registered().items():
+        rule = cls._rule(next(iter(cls.defaults.values())))
+        if reads(cls) and (rule, reads(cls)) not in costs:
+            costs.add((rule, reads(cls)))
+            found[name.lower()] = name, {}
     return found
 
 
 def _optimizers() -> Iterator[Case]:
-    for rule, (optimizer, hyper) in users().items():
+    for key, (optimizer, hyper) in users().items():
         for dtype in ("float32", "float64"):
             options = "".join(f", {key}={value}" for key, value in hyper.items())
             directed = issubclass(base.registered()[optimizer], Directed)
             shapes = ((1024, 1024),) * 16 if directed else ((_SIZES["16 Mi"],),)
             what = "16 matrices of 1 Mi elements" if directed else "16 Mi elements"
             yield Case(
-                f"{rule}-{dtype}", f"{optimizer}{options}: {what}, {dtype}", shapes,
-                peers=() if directed else TORCH, optimizer=optimizer, hyper=hyper, dtype=dtype,
+                f"{key}-{dtype}", f"{optimizer}{options}: {what}, {dtype}", shapes,
+                peers=() if directed else LIBRARIES, optimizer=optimizer, hyper=hyper, dtype=dtype,
             )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ class Implementation:
     scratch: ClassVar[int] = 0
     """Arrays of all parameters' size that a step allocates besides parameters, gradients and state, at most."""
 
-    hyper: ClassVar[Mapping[str, Any]] = {}
+    hyper: Mapping[str, Any] = {}
     """Hyperparameters in which it differs from the case."""
 
     params: list[Array]
@@ -142,7 +142,7 @@ class Floor(Implementation):
             raise RuntimeError("there are no compiled kernels here")
         lr.set_num_threads(threads)
         module = import_module(f"lrcore._floor_{kernels.selected}")
-        floor = module.Floor(case.elements, case.dtype, case.n_states)
+        floor = module.Floor(case.elements, case.dtype, case.n_states, case.n_reads)
         theta, g, *_ = floor.arrays
         self.params, self.grads = [theta], [g]
         self.step = floor.step
@@ -248,7 +248,10 @@ class TorchDefault(_Torch):
 
 
 class Optax(Implementation):
-    """optax.adamw, jitted, with donated parameters and state. JAX uses every processor that the process may."""
+    """optax's function of the optimizer's name, jitted, with donated parameters and state.
+
+    JAX uses every processor that the process may.
+    """
 
     package = "optax"
     shared = False
@@ -258,17 +261,50 @@ class Optax(Implementation):
         jax: Any = import_module("jax")
         optax: Any = import_module("optax")
         jax.config.update("jax_platforms", "cpu")
-        adamw = optax.adamw(1e-3, weight_decay=0.01)
+        jax.config.update("jax_enable_x64", case.dtype == "float64")
+        self.hyper = {"lr": 1e-3, "like": "optax"}
+        optimizer = self._function(case)(**self._arguments(case))
 
         def step(params: Any, state: Any, grads: Any) -> Any:
-            updates, state = adamw.update(grads, state, params)
+            updates, state = optimizer.update(grads, state, params)
             return optax.apply_updates(params, updates), state
 
         self._jitted = jax.jit(step, donate_argnums=(0, 1))
         self._wait = jax.block_until_ready
         self._params = [jax.numpy.array(p) for p in case.parameters()]
         self._grads = [jax.numpy.array(g) for g in case.gradients()]
-        self._state = adamw.init(self._params)
+        self._state = jax.tree.map(jax.numpy.copy, optimizer.init(self._params))  # what is donated must be apart
+
+    @classmethod
+    def lacks(cls, case: Case) -> str | None:
+        defaults = lr.base.registered()[case.optimizer].defaults.get("optax")
+        if defaults is None:
+            return f"lrcore's {case.optimizer} has no formula of optax's"
+        function = cls._function(case)
+        if function is None:
+            return f"optax has no {case.optimizer.lower()}"
+        absent = sorted(
+            {*case.hyper} - {*defaults} or {*cls._arguments(case)} - {*inspect.signature(function).parameters}
+        )
+        return f"optax's {case.optimizer.lower()} has no {', '.join(absent)}" if absent else None
+
+    @staticmethod
+    def _function(case: Case) -> Any:
+        """That of the optimizer's name, underscores aside; None if there is none."""
+        optax: Any = import_module("optax")
+        name, homes = case.optimizer.lower(), (optax, optax.contrib)
+        found = (getattr(home, key) for home in homes for key in dir(home) if key.replace("_", "") == name)
+        return next(filter(callable, found), None)
+
+    @staticmethod
+    def _arguments(case: Case) -> dict[str, Any]:
+        """The hyperparameters under optax's names."""
+        given = {**lr.base.registered()[case.optimizer].defaults["optax"], "lr": 1e-3, **case.hyper}
+        if "betas" in given:
+            given |= {f"b{k}": beta for k, beta in enumerate(given.pop("betas"), start=1)}
+        given = {name: value for name, value in given.items() if value is not False}
+        names = {"lr": "learning_rate"} | ({"alpha": "decay"} if case.optimizer == "RMSprop" else {})
+        return {names.get(name, name): value for name, value in given.items()}
 
     @property
     def params(self) -> list[Array]:  # type: ignore[override]
@@ -356,7 +392,7 @@ class ScikitLearn(Implementation):
 
     package = "sklearn"
     scratch = 6
-    hyper: ClassVar[Mapping[str, Any]] = {"weight_decay": 0.0}
+    hyper: Mapping[str, Any] = {"weight_decay": 0.0}
 
     def __init__(self, case: Case, threads: int) -> None:
         module: Any = import_module("sklearn.neural_network._stochastic_optimizers")
@@ -401,7 +437,7 @@ def prove(name: str, implementation: Implementation, case: Case) -> None:
     """Take some steps and compare the parameters with those of the NumPy reference.
 
     An update is elementwise, so the reference steps some elements of each tensor: the first, the last, and others
-    between; of the tail, whose norm needs all, every element.
+    between; every element, where sums or the norm of the tail need all.
 
     Raises
     ------
@@ -414,7 +450,8 @@ def prove(name: str, implementation: Implementation, case: Case) -> None:
         if not np.array_equal(implementation.params[0], theta + g):
             raise ArithmeticError(f"{name} must add the gradient to every parameter, but has not")
         return
-    picks: list[Callable[[Array], Array]] = [_pick(p.size, case.kind == "tail") for p in implementation.params]
+    every = case.kind == "tail" or case.n_reads > 0
+    picks: list[Callable[[Array], Array]] = [_pick(p.size, every) for p in implementation.params]
     params = [pick(p) for pick, p in zip(picks, implementation.params, strict=True)]
     grads = [pick(g) for pick, g in zip(picks, implementation.grads, strict=True)]
     with kernels.using("reference"):

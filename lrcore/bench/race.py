@@ -115,7 +115,9 @@ def _heats(case: Case, rows: dict[str, Row], free: float) -> Iterator[list[str]]
 
     def need(name: str) -> float:
         # Beside the arrays of the step, while they are made: the originals of parameters and gradients.
-        return case.nbytes * (2 + case.n_states + max(2, implementations.kind(name).scratch)) + 0.25e9
+        return (
+            case.nbytes * (max(2 + case.n_states, case.n_reads) + max(2, implementations.kind(name).scratch)) + 0.25e9
+        )
 
     anchors = [name for name in rows if name in case.anchors]
     others = [name for name in rows if name not in case.anchors]

@@ -11,6 +11,7 @@ import numpy as np
 
 from lrcore import base
 from lrcore.checks import shown
+from lrcore.optimizers.conventions import REQUIRED
 from lrcore.schedules import Schedule, parse
 from lrcore.train import tables
 from lrcore.train.models import CrossEntropy, Network, SquaredError
@@ -22,14 +23,12 @@ STEPS = 4000  # that training takes at least, unless --epochs says otherwise
 _MODELS = ("mlp", "softmax", "linear")
 _HIDDEN = (256,)
 _BATCH_SIZE = 16
-_RATES = {
-    "SGD": 0.05,
-    "MADGRAD": 0.01,
-    "SM3": 0.1,
-}  # where the default needs patience, or there is none
+# Without --lr and --like, where the default needs patience, or weight decay, and a rate that is found is too high.
+_RATES = {"SGD": 0.05, "LARC": 0.05, "Lion": 1e-3, "SM3": 0.1, "SimplifiedAdEMAMix": 1e-5}
 _WIDEST, _DEEPEST = 16384, 100  # units of a hidden layer, hidden layers
 _PATIENCE = 10  # epochs, where an option comes without a number
 _LOW, _HIGH, _TRIALS = 1e-7, 10.0, 100  # of find-lr
+TO_FIND = (_LOW, 100.0, _TRIALS)  # where the library has no default: a trust coefficient makes rates large
 _MOST_TRIALS = 1_000_000
 
 
@@ -45,7 +44,8 @@ def add_train(train: argparse.ArgumentParser) -> None:
     rate = group.add_mutually_exclusive_group()
     rate.add_argument(
         "--lr", metavar="RATE", type=_real,
-        help=f"learning rate (default: the library's; without --like, {rates})",
+        help=f"learning rate (default: the library's; without --like, {rates}, and where the library has none, "
+        "a tenth of find-lr's valley)",
     )  # fmt: skip
     rate.add_argument(
         "--schedule", metavar="TEXT", type=_schedule,
@@ -73,7 +73,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
 
 def add_find_lr(find: argparse.ArgumentParser) -> None:
     """The arguments of ``lrcore find-lr``."""
-    find.set_defaults(lr=_LOW, schedule=None)  # a rate, because some optimizers have no default
+    find.set_defaults(lr=_LOW, schedule=None)  # a rate, because some libraries have no default
     _add_data_and_model(find)
     _add_optimizer(find)
     group = _add_run(find)
@@ -114,7 +114,7 @@ def _add_optimizer(parser: argparse.ArgumentParser) -> Any:
     )  # fmt: skip
     group.add_argument(
         "--like", metavar="LIBRARY",
-        help="whose formula and defaults: torch, keras, keras2 or optax (default: the first of these it has)",
+        help="whose formula and defaults, as torch, keras, keras2 or optax (default: the first that it has)",
     )  # fmt: skip
     group.add_argument("--weight-decay", metavar="X", type=_real, help="default: the library's")
     group.add_argument("--momentum", metavar="X", type=_real, help="default: the library's")
@@ -196,8 +196,16 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+def rate_is_to_be_found(arguments: argparse.Namespace) -> bool:
+    """Whether neither the user nor the library says at what rate to train."""
+    if not (arguments.like is arguments.schedule is arguments.lr is None):
+        return False
+    cls = arguments.optimizer
+    return cls.__name__ not in _RATES and next(iter(cls.defaults.values()))["lr"] is REQUIRED
+
+
 def prepare(arguments: argparse.Namespace) -> tuple[tables.Table, Trainer]:
-    """The data, and what trains on them."""
+    """The data, and what trains on them; at the lowest of all rates, where the rate is to be found."""
     table = _table(arguments)
     classify = arguments.model == "softmax" or (arguments.model == "mlp" and table.has_classes)
     split_rng, weights_rng, order_rng = np.random.default_rng(arguments.seed).spawn(3)
@@ -235,7 +243,7 @@ def _optimizer(arguments: argparse.Namespace, network: Network) -> base.Optimize
     }
     cls = arguments.optimizer
     if arguments.like is None and given["lr"] is None:
-        given["lr"] = _RATES.get(cls.__name__)
+        given["lr"] = _LOW if rate_is_to_be_found(arguments) else _RATES.get(cls.__name__)
     # As a group's own, so that what an optimizer does not have is refused by lrcore and not by Python.
     group = {"params": network.params} | {name: value for name, value in given.items() if value is not None}
     convention = {} if arguments.like is None else {"like": arguments.like}

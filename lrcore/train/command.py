@@ -31,6 +31,7 @@ def train(arguments: argparse.Namespace, say: Say) -> None:
     table, trainer = given.prepare(arguments)
     if arguments.out:
         output.check(arguments.out)
+    found = _find_rate(trainer) if given.rate_is_to_be_found(arguments) else ""
     group = trainer.optimizer.param_groups[0]
     plateau = early = None
     if arguments.reduce_on_plateau:
@@ -41,7 +42,7 @@ def train(arguments: argparse.Namespace, say: Say) -> None:
     if arguments.schedule:
         _check_schedule(arguments.schedule, epochs * trainer.steps_per_epoch)
     rate = repr(arguments.schedule) if arguments.schedule else f"{trainer.optimizer.lr:g}"
-    _print_setting(say, table, trainer, arguments.model, f", lr {rate}")
+    _print_setting(say, table, trainer, arguments.model, f", lr {rate}{found}")
     say(f"run        {epochs:,} epochs, batches of {trainer.batch_size:,}, seed {arguments.seed}")
     try:
         shown = _run(say, trainer, epochs, plateau, early)
@@ -52,6 +53,21 @@ def train(arguments: argparse.Namespace, say: Say) -> None:
     _print_results(say, trainer, shown)
     if arguments.out:
         say(f"written    {', '.join(map(str, output.save(arguments.out, trainer, table)))}")
+
+
+def _find_rate(trainer: Trainer) -> str:
+    """Have a tenth of the rate that a search of so few steps suggests, and say so: training takes many more."""
+    try:
+        found = trainer.find_lr(*given.TO_FIND)
+    except ValueError as error:
+        raise UsageError(error) from error
+    if math.isnan(found.valley):
+        raise UsageError(
+            f"--lr must be given: {trainer.optimizer.like} has no default for it in "
+            f"{type(trainer.optimizer).__name__}, and no rate lowered the loss"
+        )
+    trainer.optimizer.lr = float(f"{found.valley / 10:.2g}")
+    return " (found)"
 
 
 def _check_schedule(schedule: Schedule, steps: int) -> None:
