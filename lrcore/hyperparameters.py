@@ -53,6 +53,11 @@ def check(name: str, value: Any, interval: str) -> Any:
         return tuple(
             beta if callable(beta) else checks.number(f"betas[{k}]", beta, interval) for k, beta in enumerate(value)
         )
+    if "|" in interval:
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise TypeError(f"{name} must be a pair of a word and a number, got {checks.shown(value)}")
+        word = checks.one_of(f"{name}[0]", value[0], *interval.split("|"))
+        return word, checks.number(f"{name}[1]", value[1], "[0, inf)")
     if callable(value) and name != "initial_accumulator_value":
         return value
     return checks.number(name, value, interval)

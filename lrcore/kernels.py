@@ -21,6 +21,8 @@ from lrcore.arrays import Array
 from lrcore.checks import shown
 
 Tensors = Sequence[tuple[Array, Sequence[Array], Array | None]]
+Group = tuple[str, Tensors, Sequence[str]]
+"""What a sweep takes of a group: its rule, its tensors, and the names of states that they have besides the rule's."""
 
 
 class Sweep(Protocol):
@@ -38,6 +40,15 @@ class Sweep(Protocol):
 
     def totals(self, grads: Sequence[Array | None], of: reference.Products = "gg") -> list[float] | None: ...
 
+    def look(
+        self,
+        grads: Sequence[Array | None],
+        entries: Sequence[reference.Entry],
+        which: Sequence[int],
+        clip_value: float,
+        plain: Sequence[reference.Products] = (),
+    ) -> list[tuple[float, ...] | None] | None: ...
+
     def step(
         self,
         grads: Sequence[Array | None],
@@ -47,6 +58,7 @@ class Sweep(Protocol):
         zero_grad: bool,
         counts: list[Any],
         after: object,
+        masks: Sequence[float] | None = None,
     ) -> bool: ...
 
 
@@ -133,7 +145,7 @@ def using(build: str) -> Iterator[None]:
         selected = before
 
 
-def sweep(groups: Sequence[tuple[str, Tensors]], build: str) -> Sweep:
+def sweep(groups: Sequence[Group], build: str) -> Sweep:
     """A sweep of a build over these tensors."""
     made: Sweep = module(build).Sweep(groups)
     return made

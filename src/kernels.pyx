@@ -96,6 +96,8 @@ cdef enum Products:
     GT  # gradient times parameter
     TT  # squares of the parameter
 
+cdef tuple PRODUCTS = ("gg", "gt", "tt")
+
 cdef struct Terms:
     Py_ssize_t n  # that were given
     double factor  # multiplies the gradient
@@ -103,6 +105,8 @@ cdef struct Terms:
     double ema
     double one_minus_ema
     bint begins  # whether the average is first made the parameters before the rule
+    double mask  # see move_against; 0 where a step is not masked
+    double keep  # the first coefficient, where it is masked
     double[MAX_COEFFICIENTS] double
     float[MAX_COEFFICIENTS] single
 
@@ -121,6 +125,7 @@ cdef struct Tensor:
     Py_ssize_t last_chunk   # one past
     Py_ssize_t group
     Py_ssize_t terms  # which
+    Py_ssize_t looks
     int type_num
 
 cdef struct Extent:
@@ -142,13 +147,14 @@ cdef struct Plan:
 
 
 cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, bint zero_grad, Py_ssize_t start,
-                              Py_ssize_t n, const Way* way, floating* prepared,
+                              Py_ssize_t n, const Way* way, floating* prepared, floating* apart,
                               const floating* coefficients) noexcept nogil:
     """Run the spans on elements ``start`` to ``start + n`` of a tensor, fetching those to come if the way says so."""
     cdef floating* theta = <floating*> tensor.theta + start
     cdef const floating* g = <const floating*> tensor.g + start
     cdef floating* states[MAX_STATES]
     cdef floating* average = NULL
+    cdef floating* moved = theta
     cdef Py_ssize_t i
     for i in range(tensor.n_states):
         states[i] = <floating*> tensor.states[i] + start
@@ -169,10 +175,15 @@ cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, b
     elif terms.factor != 1 or clip_value != INFINITY:
         scale(prepared, g, <floating> terms.factor, <floating> clip_value, n)
         g = prepared
+    if terms.mask != 0:
+        memset(apart, 0, n * sizeof(floating))
+        moved = apart
     if floating is float:
-        tensor.single(theta, g, states, coefficients, n)
+        tensor.single(moved, g, states, coefficients, n)
     else:
-        tensor.double(theta, g, states, coefficients, n)
+        tensor.double(moved, g, states, coefficients, n)
+    if terms.mask != 0:
+        move_against(theta, g, apart, <floating> terms.keep, <floating> terms.mask, n)
     if average:
         move(average, theta, <floating> terms.ema, <floating> terms.one_minus_ema, n)
     if zero_grad:
@@ -222,8 +233,8 @@ cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way
     cdef Tensor* tensor = tensor_of(plan, begin)
     cdef Terms* terms
     cdef Py_ssize_t chunk, start, stop, n
-    cdef float[CHUNK] single
-    cdef double[CHUNK] double
+    cdef float[2 * CHUNK] single
+    cdef double[2 * CHUNK] double
     for chunk in range(begin, end):
         while chunk >= tensor.last_chunk:
             tensor += 1
@@ -236,11 +247,16 @@ cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way
             n = min(way.stretch, stop - start)
             if tensor.type_num == cnp.NPY_DOUBLE:
                 step_stretch[double](
-                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, way, double, terms.double)
+                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, way, double, double + CHUNK,
+                    terms.double)
             else:
                 step_stretch[float](
-                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, way, single, terms.single)
+                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, way, single, single + CHUNK,
+                    terms.single)
             start += n
+
+
+include "looks.pxi"
 
 
 cdef int by_start(const void* one, const void* other) noexcept nogil:
@@ -306,10 +322,13 @@ def any_none(items):
 cdef class Sweep:
     """One step over all tensors of a model; same methods as :class:`lrcore.reference.Sweep`.
 
-    ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states, average or None)``.
+    ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states, average or None)``. After the
+    states of the rule may come others, for looks alone: their names are then a third entry of the group.
     """
 
     cdef Plan plan
+    cdef LookPlan look_plan
+    cdef list state_names  # of each group
     cdef Extent* extents  # of the parameters that are not empty, by address
     cdef Extent* gradient_extents
     cdef Py_ssize_t n_extents
@@ -325,7 +344,7 @@ cdef class Sweep:
         cdef Tensor* tensor
         cdef Rule rule
         self.plan.n_groups = len(groups)
-        self.plan.n_tensors = sum([len(tensors) for _, tensors in groups])
+        self.plan.n_tensors = sum([len(group[1]) for group in groups])
         self.n_sets = max(self.plan.n_groups, self.plan.n_tensors)
         self.plan.tensors = <Tensor*> allocate(self.plan.n_tensors, sizeof(Tensor))
         self.plan.terms = <Terms*> allocate(self.n_sets, sizeof(Terms))
@@ -335,16 +354,21 @@ cdef class Sweep:
         self.gradient_extents = <Extent*> allocate(self.plan.n_tensors, sizeof(Extent))
         self.parameters = []
         self.chunks = [0]
-        self.owned = [(rule_name, [(theta, list(states), average) for theta, states, average in tensors])
-                      for rule_name, tensors in groups]
-        for j, (rule_name, tensors) in enumerate(self.owned):
+        self.state_names = []
+        self.owned = [(rule_name, [(theta, list(states), average) for theta, states, average in tensors],
+                       tuple(names[0] if names else ())) for rule_name, tensors, *names in groups]
+        for j, (rule_name, tensors, names) in enumerate(self.owned):
             if rule_name not in rules:
                 raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule_name!r}")
             rule = rules[rule_name]
             self.n_terms[j] = HEAD + rule.n_coefficients
+            self.state_names.append((*reference.state_names(rule_name), *names))
+            if len(self.state_names[j]) > MAX_STATES:
+                raise ValueError(f"states of a tensor must be at most {MAX_STATES}, got {self.state_names[j]}")
             for theta, states, average in tensors:
-                if len(states) != rule.n_states:
-                    raise ValueError(f"rule {rule_name} must have {rule.n_states} states, got {len(states)}")
+                if len(states) != len(self.state_names[j]):
+                    raise ValueError(
+                        f"rule {rule_name} must have {len(self.state_names[j])} states, got {len(states)}")
                 tensor = &self.plan.tensors[k]
                 tensor.group = tensor.terms = j
                 tensor.single, tensor.double = rule.single, rule.double
@@ -362,7 +386,7 @@ cdef class Sweep:
                     tensor.states[i] = address(state, tensor)
                 if average is not None:
                     tensor.average = address(average, tensor)
-                moved = len(states) + (average is not None)
+                moved = rule.n_states + (average is not None)
                 self.plan.nbytes += step_traffic(tensor.nbytes, moved)
                 self.plan.streams = max(self.plan.streams, <int> (2 + moved))
                 self.parameters.append(theta)
@@ -381,6 +405,8 @@ cdef class Sweep:
         PyMem_Free(self.extents)
         PyMem_Free(self.gradient_extents)
         PyMem_Free(self.plan.sums)
+        PyMem_Free(self.look_plan.looks)
+        PyMem_Free(self.look_plan.sums)
 
     cdef bint overlaps_parameters(self, char* start, char* stop) noexcept:
         """Whether a range of addresses meets a parameter: bisection for the first that ends after ``start``."""
@@ -441,7 +467,7 @@ cdef class Sweep:
                     return False
         return True
 
-    cdef bint take_terms(self, terms, which) except False:
+    cdef bint take_terms(self, terms, which, masks) except False:
         """Note the terms of every tensor; raises, before any is in use, if there are not those that rules ask for."""
         cdef Py_ssize_t k, j, i, n = len(terms), taken
         cdef tuple values
@@ -451,6 +477,8 @@ cdef class Sweep:
             raise ValueError(f"terms must be {self.plan.n_groups} tuples, one a group, got {n}")
         if which is not None and len(which) != self.plan.n_tensors:
             raise ValueError(f"which must have {self.plan.n_tensors} entries, got {len(which)}")
+        if masks is not None and len(masks) != n:
+            raise ValueError(f"masks must have {n} entries, got {len(masks)}")
         for j in range(n):
             values = terms[j]
             if not HEAD <= len(values) <= HEAD + MAX_COEFFICIENTS:
@@ -461,6 +489,9 @@ cdef class Sweep:
             into.begins = values[4]
             for i in range(HEAD, into.n):
                 into.double[i - HEAD] = values[i]
+            into.mask = 0 if masks is None else masks[j]
+            if into.mask != 0:
+                into.keep, into.double[0] = into.double[0], 0
             if which is None and into.n != self.n_terms[j]:
                 raise ValueError(f"terms[{j}] must have {self.n_terms[j]} entries, got {into.n}")
         environment = environment_enter()
@@ -486,11 +517,12 @@ cdef class Sweep:
 
     cdef bint form_sums(self, grads, str of) except -1:
         """Form the sums of every chunk; False if a gradient is not what its parameter asks for."""
-        if of not in ("gg", "gt", "tt"):
+        if of not in PRODUCTS:
             raise ValueError(f"of must be 'gg', 'gt' or 'tt', got {of!r}")
+        cdef int which = PRODUCTS.index(of)
         if not self.take_gradients(grads, False):
             return False
-        self.plan.products = GG if of == "gg" else GT if of == "gt" else TT
+        self.plan.products = <Products> which
         share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4, 0)
         return True
 
@@ -534,7 +566,70 @@ cdef class Sweep:
         environment_leave(environment)
         return found
 
-    def step(self, grads, terms, which, double clip_value, bint zero_grad, list counts, after):
+    def look(self, grads, entries, which, double clip_value, plain=()):
+        """Sums over each tensor, as :meth:`lrcore.reference.Sweep.look` forms them; None if a gradient is not what its
+        parameter asks for."""
+        cdef environment_t environment
+        cdef Py_ssize_t n = len(entries), j, i, k, chunk
+        cdef int of
+        cdef Looks* looks
+        cdef Tensor* tensor
+        cdef double[MAX_SUMS] totals
+        cdef LookPlan* plan = &self.look_plan
+        if not self.take_gradients(grads, False):
+            return None
+        if n > self.n_sets or len(which) != self.plan.n_tensors:
+            raise ValueError(f"which must have {self.plan.n_tensors} entries, got {len(which)} of {n} kinds")
+        if len(plain) > MAX_SUMS:
+            raise ValueError(f"plain sums must be at most {MAX_SUMS}, got {len(plain)}")
+        if not plan.looks:
+            plan.looks = <Looks*> allocate(self.n_sets, sizeof(Looks))
+            plan.sums = <double*> allocate(self.plan.n_chunks, MAX_SUMS * sizeof(double))
+        plan.plan, plan.clip_value, plan.n_plain = &self.plan, clip_value, len(plain)
+        for k in range(plan.n_plain):
+            of = PRODUCTS.index(plain[k])
+            plan.plain[k] = <Products> of
+        for j in range(n):
+            looks = &plan.looks[j]
+            take_looks(looks, entries[j])
+            if n_sums(plan, looks) > MAX_SUMS:
+                raise ValueError(f"sums of a tensor must be at most {MAX_SUMS}, got {n_sums(plan, looks)}")
+        for k in range(self.plan.n_tensors):
+            tensor = &self.plan.tensors[k]
+            if not tensor.g:
+                continue
+            j = which[k]
+            if not 0 <= j < n:
+                raise ValueError(f"which[{k}] must be in 0 to {n - 1}, got {j}")
+            tensor.looks, looks = j, &plan.looks[j]
+            if looks.group < 0:
+                take_states(looks, entries[j], self.state_names[tensor.group])
+                looks.group = tensor.group
+            elif looks.group != tensor.group:
+                raise ValueError(f"which[{k}] must be of one group with all that are {j}")
+        environment = environment_enter()
+        for j in range(n):
+            for i in range(plan.looks[j].n):
+                for k in range(plan.looks[j].each[i].n_coefficients):
+                    plan.looks[j].each[i].singles[k] = <float> plan.looks[j].each[i].doubles[k]
+        environment_leave(environment)
+        share(look_chunks, plan, self.plan.n_chunks, self.plan.nbytes // 2, 0)
+        found = []
+        for k in range(self.plan.n_tensors):
+            tensor = &self.plan.tensors[k]
+            if not tensor.g:
+                found.append(None)
+                continue
+            memset(totals, 0, sizeof(totals))
+            environment = environment_enter()
+            for chunk in range(tensor.first_chunk, tensor.last_chunk):
+                for i in range(MAX_SUMS):
+                    totals[i] += plan.sums[chunk * MAX_SUMS + i]
+            environment_leave(environment)
+            found.append(tuple([totals[i] for i in range(n_sums(plan, &plan.looks[tensor.looks]))]))
+        return found
+
+    def step(self, grads, terms, which, double clip_value, bint zero_grad, list counts, after, masks=None):
         """Apply each tensor's rule and the spans around it, as :meth:`lrcore.reference.Sweep.step` does.
 
         Returns False, having changed nothing, if a gradient is not what its parameter asks for; the caller
@@ -544,7 +639,7 @@ cdef class Sweep:
             raise ValueError("counts must have an entry, got an empty list")
         if not self.take_gradients(grads, zero_grad):
             return False
-        self.take_terms(terms, which)
+        self.take_terms(terms, which, masks)
         self.plan.clip_value, self.plan.zero_grad = clip_value, zero_grad
         share(step_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes, self.plan.streams)
         counts[0] = after

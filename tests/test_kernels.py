@@ -172,8 +172,10 @@ def test_each_rule_belongs_to_an_optimizer_and_each_optimizer_is_public():
         cls, hyper = case.values
         opt = cls(np.zeros(3), **hyper)
         (group,) = opt.param_groups
-        used.add(group.rule)
+        used.update((group.rule, *cls.looks))
         assert group.rule in cls.rules
+        if cls.looks:  # its coefficients are formed of what is summed of them, and counted by the sweep
+            continue
         (_, numbers) = opt._first_clocks()[0]
         coefficients = opt._coefficients(group.rule, group.at(0)[0], 0.1, 1, numbers)
         assert len(coefficients) + 1 == len(reference.coefficient_names(group.rule))

@@ -65,6 +65,7 @@ class Adam(Optimizer):
         "optax": {"lr": REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False},
     }  # fmt: skip
     rules: ClassVar = {"adam": {}, "amsgrad": {"amsgrad": True}}
+    maskable = ("adam", "amsgrad")
 
     def __init__(
         self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,
@@ -244,6 +245,7 @@ class NAdam(Optimizer):
         "optax": {"lr": REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8},
     }  # fmt: skip
     rules: ClassVar = {"nadam": {}}
+    maskable = ("nadam",)
     ranges: ClassVar = {"momentum_decay": "[0, inf)", "schedule_decay": "[0, inf)"}
     numbers: ClassVar = {"mu_product": "[0, 1]"}
 

@@ -16,13 +16,16 @@ from __future__ import annotations
 
 from lrcore.reference.rules import RULES, coefficient_names, state_names
 from lrcore.reference.sums import CHUNK, LANES, chunk_sums
-from lrcore.reference.sweep import Products, Sweep, Terms, any_none, same_objects
+from lrcore.reference.sweep import Entry, Look, Products, Seen, Sweep, Terms, any_none, same_objects
 
 __all__ = [
     "CHUNK",
     "LANES",
     "RULES",
+    "Entry",
+    "Look",
     "Products",
+    "Seen",
     "Sweep",
     "Terms",
     "any_none",
