@@ -24,9 +24,12 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def every_optimizer() -> list[Any]:
-    """Every optimizer x library x variant that the library has, with weight decay where it has that."""
-    return list(_every_optimizer())
+def every_optimizer(apart: bool = False) -> list[Any]:
+    """Every optimizer x library x variant that the library has, with weight decay where it has that.
+
+    Only those, if asked for, that step each array as if it were alone.
+    """
+    return [case for case in _every_optimizer() if not (apart and case.values[0].together)]
 
 
 def _every_optimizer() -> Iterator[Any]:

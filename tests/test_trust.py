@@ -288,3 +288,270 @@ def test_cautious_steps_are_those_of_timm(name, theirs, hyper, given):
         lambda p: getattr(optim, cls)(p, lr=0.05, caution=True, **{"weight_decay": 0.0, **hyper}), 0.05
     )
     assert_close(ours(name, {"cautious": True, **hyper}, 0.05), expected)
+
+
+# Against the formulas, written out.
+
+
+def plain(make: Callable[[Arrays], Callable[[int, Arrays, Arrays, float], Arrays]], rate: float) -> Arrays:
+    """``make`` of the parameters at first gives the step: its number, parameters, gradients, rate."""
+    formula: Any = None
+    t = 0
+
+    def step(theta: Arrays, grads: Arrays, now: float) -> Arrays:
+        nonlocal formula, t
+        formula = formula or make([a.copy() for a in theta])
+        t += 1
+        return formula(t, theta, grads, now)
+
+    return run(step, rate)
+
+
+class Moments:
+    """Exponential averages of gradients, and of their squares, for each array, corrected for their start if asked."""
+
+    def __init__(self, betas: tuple[float, float], corrected: bool = True) -> None:
+        self.betas, self.corrected = betas, corrected
+        self.m: dict[int, Any] = {}
+        self.v: dict[int, Any] = {}
+
+    def __call__(self, k: int, t: int, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        b1, b2 = self.betas
+        self.m[k] = b1 * self.m.get(k, 0.0) + (1 - b1) * g
+        self.v[k] = b2 * self.v.get(k, 0.0) + (1 - b2) * g**2
+        return (self.m[k] / (1 - b1**t), self.v[k] / (1 - b2**t)) if self.corrected else (self.m[k], self.v[k])
+
+
+def size(a: np.ndarray) -> float:
+    return float(np.sqrt(np.sum(a**2)))
+
+
+def norm(arrays: Arrays) -> float:
+    return float(np.sqrt(sum(np.sum(a**2) for a in arrays)))
+
+
+@pytest.mark.parametrize("like", ["optax", "paper", "keras", "timm"])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_lamb(like, decay):
+    betas, eps = (0.8, 0.95), 1e-4
+
+    def make(first):
+        moments = Moments(betas)
+
+        def step(t, theta, grads, rate):
+            moved = []
+            for k, (w, g) in enumerate(zip(theta, grads, strict=True)):
+                m, v = moments(k, t, g)
+                u = m / (np.sqrt(v) + eps)
+                if like == "keras":
+                    w = w * (1 - rate * decay)
+                else:
+                    u = u + decay * w
+                ratio = size(w) / size(u) if size(w) and size(u) else 1.0
+                if like == "timm" and not decay:
+                    ratio = 1.0
+                moved.append(w - rate * ratio * u)
+            return moved
+
+        return step
+
+    hyper = {"like": like, "betas": betas, "eps": eps, "weight_decay": decay}
+    assert_close(ours("LAMB", hyper, 0.05), plain(make, 0.05))
+
+
+@pytest.mark.parametrize("like", ["paper", "timm"])
+def test_stable_adamw(like):
+    betas, eps, decay = (0.9, 0.95), 1e-3, 0.1
+
+    def make(first):
+        moments = Moments(betas)
+
+        def step(t, theta, grads, rate):
+            moved = []
+            for k, (w, g) in enumerate(zip(theta, grads, strict=True)):
+                m, v = moments(k, t, g)
+                if like == "paper":
+                    pace = rate / max(1.0, np.sqrt(np.mean(g**2 / np.maximum(v, eps**2))))
+                    w = w - pace * decay * w
+                else:
+                    pace = rate / max(1.0, np.sqrt(np.mean((g / (np.sqrt(v) + eps)) ** 2)) / 0.7)
+                    w = w - rate * decay * w
+                moved.append(w - pace * m / (np.sqrt(v) + eps))
+            return moved
+
+        return step
+
+    hyper = {"like": like, "betas": betas, "eps": eps, "weight_decay": decay}
+    if like == "timm":
+        hyper["clipping_threshold"] = 0.7
+    assert_close(ours("StableAdamW", hyper, 0.05), plain(make, 0.05))
+
+
+@pytest.mark.parametrize("kind", ["heuristic", "distance", "learning_rate"])
+def test_dog(kind):
+    eps, decay = 1e-6, 0.05
+
+    def make(first):
+        far = {"heuristic": 0.01 * (1 + norm(first)), "distance": 0.01, "learning_rate": 0.0}[kind]
+        squares = 0.0
+
+        def step(t, theta, grads, rate):
+            nonlocal far, squares
+            grads = [g + decay * w for g, w in zip(grads, theta, strict=True)]
+            far = max(far, norm([w - w0 for w, w0 in zip(theta, first, strict=True)]))
+            squares += norm(grads) ** 2
+            pace = 0.01 if kind == "learning_rate" and t == 1 else far / np.sqrt(squares + eps)
+            return [w - rate * pace * g for w, g in zip(theta, grads, strict=True)]
+
+        return step
+
+    hyper = {"init_step": (kind, 0.01), "eps": eps, "weight_decay": decay}
+    assert_close(ours("DoG", hyper, 1.0), plain(make, 1.0), 1e-8)
+
+
+def test_dowg():
+    def make(first):
+        far, squares = 1e-4, 0.0
+
+        def step(t, theta, grads, rate):
+            nonlocal far, squares
+            far = max(far, norm([w - w0 for w, w0 in zip(theta, first, strict=True)]) ** 2)
+            squares += far * norm(grads) ** 2
+            return [w - rate * far / (np.sqrt(squares) + 1e-4) * g for w, g in zip(theta, grads, strict=True)]
+
+        return step
+
+    assert_close(ours("DoWG", {}, 1.0), plain(make, 1.0), 1e-8)
+
+
+@pytest.mark.parametrize("like", ["optax", "paper"])
+def test_prodigy(like):
+    betas, eps, decay, d0, grows = (0.8, 0.95), 1e-4, 0.1, 1e-3, 1.1
+    b1, b2 = betas
+    b3 = np.sqrt(b2)
+
+    def make(first):
+        m, v, s = ([np.zeros_like(a) for a in first] for _ in range(3))
+        d = largest = d0
+        number = 0.0
+
+        def step(t, theta, grads, rate):
+            nonlocal d, largest, number
+            pace = d * rate * (np.sqrt(1 - b2**t) / (1 - b1**t) if like == "optax" else 1.0)
+            number = b3 * number
+            for k, g in enumerate(grads):
+                number += d / d0 * pace * np.sum(g * (first[k] - theta[k]))
+                m[k] = b1 * m[k] + (1 - b1) * d * g
+                v[k] = b2 * v[k] + (1 - b2) * (d * g) ** 2
+                s[k] = b3 * s[k] + d / d0 * pace * g
+            estimate = number / sum(np.sum(np.abs(a)) for a in s)
+            if like == "optax":
+                d = max(d, estimate)
+            else:
+                d = max(d, estimate) if d == d0 else d
+                largest = max(largest, estimate)
+                d = min(largest, d * grows)
+            return [
+                w - decay * pace * w - pace * a / (np.sqrt(b) + d * eps) for w, a, b in zip(theta, m, v, strict=True)
+            ]
+
+        return step
+
+    hyper = {"like": like, "betas": betas, "eps": eps, "weight_decay": decay, "estim_lr0": d0}
+    if like == "paper":
+        hyper["growth_rate"] = grows
+    assert_close(ours("Prodigy", hyper, 1.0), plain(make, 1.0), 1e-8)
+
+
+@pytest.mark.parametrize("like", ["optax", "paper"])
+def test_dadapt_adam(like):
+    betas, eps, decay, d0 = (0.8, 0.95), 1e-4, 0.1, 1e-3
+    b1, b2 = betas
+    b3 = np.sqrt(b2)
+
+    def make(first):
+        m, v, s = ([np.zeros_like(a) for a in first] for _ in range(3))
+        d, number = d0, 0.0
+
+        def step(t, theta, grads, rate):
+            nonlocal d, number
+            pace = d * rate * (np.sqrt(1 - b2**t) / (1 - b1**t) if like == "optax" else 1.0)
+            if like == "paper":
+                grads = [g + decay * w for g, w in zip(grads, theta, strict=True)]
+            products = sum(np.sum(g * s[k] / (np.sqrt(v[k]) + eps)) for k, g in enumerate(grads))
+            number = b3 * number + (1 - b3) * pace * products
+            for k, g in enumerate(grads):
+                m[k] = b1 * m[k] + (1 - b1) * pace * g
+                v[k] = b2 * v[k] + (1 - b2) * g**2
+                s[k] = b3 * s[k] + (1 - b3) * pace * g
+            d = max(d, number / ((1 - b3) * sum(np.sum(np.abs(a)) for a in s)))
+            kept = 1 - decay * pace if like == "optax" else 1.0
+            return [kept * w - a / (np.sqrt(b) + eps) for w, a, b in zip(theta, m, v, strict=True)]
+
+        return step
+
+    hyper = {"like": like, "betas": betas, "eps": eps, "weight_decay": decay, "estim_lr0": d0}
+    assert_close(ours("DAdaptAdam", hyper, 1.0), plain(make, 1.0), 1e-8)
+
+
+def test_dadapt_sgd():
+    momentum, d0 = 0.7, 1e-3
+
+    def make(first):
+        s = [np.zeros_like(a) for a in first]
+        d, number, g0 = d0, 0.0, 0.0
+
+        def step(t, theta, grads, rate):
+            nonlocal d, number, g0, s
+            g0 = norm(grads) if t == 1 else g0
+            pace = d * rate / g0
+            number += pace * sum(np.sum(g * a) for g, a in zip(grads, s, strict=True))
+            s = [a + pace * g for a, g in zip(s, grads, strict=True)]
+            d = max(d, 2 * number / norm(s))
+            return [momentum * w + (1 - momentum) * (w0 - a) for w, w0, a in zip(theta, first, s, strict=True)]
+
+        return step
+
+    assert_close(ours("DAdaptSGD", {"momentum": momentum, "d0": d0}, 1.0), plain(make, 1.0), 1e-8)
+
+
+CAUTIOUS = [
+    ("AdamW", {"weight_decay": 0.1, "betas": (0.8, 0.95)}),
+    ("Adam", {"weight_decay": 0.1, "like": "keras", "betas": (0.8, 0.95)}),
+    ("NAdam", {"like": "optax", "betas": (0.8, 0.95)}),
+    ("SGD", {"momentum": 0.8}),
+    ("SGD", {"momentum": 0.8, "nesterov": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "hyper"), CAUTIOUS)
+def test_cautious(name, hyper):
+    """Where the direction and the gradient agree in sign, divided by the share of elements where they do."""
+    decay = hyper.get("weight_decay", 0.0)
+
+    def make(first):
+        b1, b2 = hyper.get("betas", (0.9, 0.999))
+        moments = Moments((b1, b2))
+        velocity = [np.zeros_like(a) for a in first]
+
+        def direction(k, t, g):
+            if name == "SGD":
+                velocity[k] = 0.8 * velocity[k] + g
+                return g + 0.8 * velocity[k] if hyper.get("nesterov") else velocity[k]
+            m, v = moments(k, t, g)
+            if name == "NAdam":
+                m = (1 - b1) / (1 - b1**t) * g + b1 / (1 - b1 ** (t + 1)) * moments.m[k]
+            eps = 1e-7 / np.sqrt(1 - b2**t) if hyper.get("like") == "keras" else 1e-8
+            return m / (np.sqrt(v) + eps)
+
+        def step(t, theta, grads, rate):
+            moved = []
+            for k, (w, g) in enumerate(zip(theta, grads, strict=True)):
+                u = direction(k, t, g)
+                agrees = np.sign(u) * np.sign(g) > 0
+                moved.append(w * (1 - rate * decay) - rate * np.where(agrees, u, 0) / max(np.mean(agrees), 1e-3))
+            return moved
+
+        return step
+
+    assert_close(ours(name, {**hyper, "cautious": True}, 0.05), plain(make, 0.05))
