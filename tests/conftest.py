@@ -21,6 +21,16 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "Adagrad": [{"initial_accumulator_value": 0.5}],
     "RMSprop": [{"momentum": 0.7}, {"centered": True, "momentum": 0.7}],
     "Adam": [{"decoupled_weight_decay": True, "weight_decay": 0.1}],
+    "AdamW": [{"cautious": True}],
+}
+
+# So that the first of few steps at a small rate move float32 too: what is estimated begins larger than by default.
+BEGINS: dict[str, dict[str, Any]] = {
+    "DAdaptAdam": {"estim_lr0": 0.1},
+    "DAdaptSGD": {"d0": 0.1},
+    "DoG": {"init_step": ("distance", 0.1)},
+    "DoWG": {"init_estim_sq_dist": 0.01},
+    "Prodigy": {"estim_lr0": 0.1},
 }
 
 
@@ -36,9 +46,9 @@ def _every_optimizer() -> Iterator[Any]:
     for name, cls in base.registered().items():
         for like, defaults in cls.defaults.items():
             for variant in (*cls.rules.values(), *VARIANTS.get(name, ())):
-                if not variant.keys() <= defaults.keys():
+                if not variant.keys() - {"cautious"} <= defaults.keys():
                     continue
-                hyper = {"lr": 0.05, **variant, "like": like}
+                hyper = {"lr": 0.05, **BEGINS.get(name, {}), **variant, "like": like}
                 if "weight_decay" in defaults:
                     hyper.setdefault("weight_decay", 0.03)
                 label = "-".join([name, like, *(f"{k}={v}" for k, v in variant.items())])

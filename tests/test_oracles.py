@@ -65,24 +65,26 @@ def has_defaults(like, optimizer, signature):
     if like == "optax":
         ours.pop("amsgrad", None)  # another function there, not an argument
     theirs = dict(signature)
-    for name in ("momentum", "weight_decay"):
+    for name in ("momentum", "weight_decay", "beta3", "init_estim_sq_dist"):
         if name in theirs and theirs[name] is None:
             theirs[name] = 0.0
-    expected = {name: theirs.get(name, "no such argument") for name in conventions.translated(like, ours)}
+    expected = {name: theirs.get(name, "no such argument") for name in conventions.translated(like, ours, optimizer)}
     for name, value in expected.items():
         if isinstance(value, list):
             expected[name] = tuple(value)
-    assert conventions.translated(like, ours) == expected
+    assert conventions.translated(like, ours, optimizer) == expected
 
 
 @every_case
 def test_recorded(case, recorded):
-    conventions.assert_same(conventions.trajectory(conventions.lrcore, case), recorded[case.like][1][str(case)])
+    expected = recorded[case.like][1][str(case)]
+    conventions.assert_same(conventions.trajectory(conventions.lrcore, case), expected, case.optimizer)
 
 
 @every_case
 def test_live(case, live):
-    conventions.assert_same(conventions.trajectory(conventions.lrcore, case), live(case.like)[1][str(case)])
+    expected = live(case.like)[1][str(case)]
+    conventions.assert_same(conventions.trajectory(conventions.lrcore, case), expected, case.optimizer)
 
 
 @every_class

@@ -66,7 +66,7 @@ class Keras:
         self.version = keras.__version__
 
     def factory(self, case: Case) -> Callable[..., Any]:
-        return getattr(self.keras.optimizers, {"NAdam": "Nadam"}.get(case.optimizer, case.optimizer))
+        return getattr(self.keras.optimizers, {"NAdam": "Nadam", "LAMB": "Lamb"}.get(case.optimizer, case.optimizer))
 
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], list[Any]]]:
         variables = [self.keras.Variable(array, dtype="float64") for array in params]
@@ -84,7 +84,7 @@ class Optax:
 
     def __init__(self) -> None:
         import jax
-        import optax
+        import optax.contrib
 
         jax.config.update("jax_enable_x64", True)
         self.jax = jax
@@ -92,16 +92,19 @@ class Optax:
         self.version = optax.__version__
 
     def factory(self, case: Case) -> Callable[..., Any]:
-        return getattr(self.optax, "amsgrad" if case.hyper.get("amsgrad") else case.optimizer.lower())
+        name = {"DAdaptAdam": "dadapt_adamw"}.get(case.optimizer, case.optimizer.lower())
+        if case.hyper.get("amsgrad"):
+            name = "amsgrad"
+        return getattr(self.optax, name, None) or getattr(self.optax.contrib, name)
 
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], list[Any]]]:
         hyper = {name: value for name, value in case.hyper.items() if name != "amsgrad"}
 
         @functools.cache
         def transformation(lr: float) -> Any:
-            return self.factory(case)(learning_rate=lr, **translated("optax", hyper))
+            return self.factory(case)(learning_rate=lr, **translated("optax", hyper, case.optimizer))
 
-        state = transformation(rate(0)).init(params)
+        state = transformation(rate(0)).init(list(params))  # which it may keep, and params changes
 
         def step(grads: Arrays, lr: float) -> None:
             nonlocal state
