@@ -80,8 +80,8 @@ class Optimizer(Summing, Stateful):
         Clip each element of the gradients to ± this, after ``clip_norm``.
     cautious : bool
         Leave elements where they are that would move with their gradient and not against it, and move the others of
-        the array further, by one over their share (at most 1000): Liang et al. 2024, algorithm 1. Decay and state
-        are as without. Where a class says so.
+        the array further, by one over their share (at most 1000): Liang et al. 2024, algorithm 1, as timm's
+        ``caution``. Decay and state are as without. Of the rules that a class has in ``maskable``; others raise.
     on_nonfinite : {"propagate", "skip", "raise"}
         What to do where a gradient has a NaN or an infinity: step all the same; change nothing, neither t nor
         schedules nor state, and report ``applied=False``; or raise FloatingPointError.

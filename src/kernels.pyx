@@ -146,15 +146,29 @@ cdef struct Plan:
     int streams        # arrays that it does this with, for the tensor that has most
 
 
+cdef void step_against(Tensor* tensor, Terms* terms, floating* theta, const floating* g, floating** states,
+                       const floating* coefficients, Py_ssize_t n) noexcept nogil:
+    """Run the rule on a parameter of zeros, which makes the step of it, and take that where it is against the gradient.
+
+    The first coefficient is 0.
+    """
+    cdef floating[CHUNK] d
+    memset(d, 0, n * sizeof(floating))
+    if floating is float:
+        tensor.single(d, g, states, coefficients, n)
+    else:
+        tensor.double(d, g, states, coefficients, n)
+    move_against(theta, g, d, <floating> terms.keep, <floating> terms.mask, n)
+
+
 cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, bint zero_grad, Py_ssize_t start,
-                              Py_ssize_t n, const Way* way, floating* prepared, floating* apart,
+                              Py_ssize_t n, const Way* way, floating* prepared,
                               const floating* coefficients) noexcept nogil:
     """Run the spans on elements ``start`` to ``start + n`` of a tensor, fetching those to come if the way says so."""
     cdef floating* theta = <floating*> tensor.theta + start
     cdef const floating* g = <const floating*> tensor.g + start
     cdef floating* states[MAX_STATES]
     cdef floating* average = NULL
-    cdef floating* moved = theta
     cdef Py_ssize_t i
     for i in range(tensor.n_states):
         states[i] = <floating*> tensor.states[i] + start
@@ -176,14 +190,11 @@ cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, b
         scale(prepared, g, <floating> terms.factor, <floating> clip_value, n)
         g = prepared
     if terms.mask != 0:
-        memset(apart, 0, n * sizeof(floating))
-        moved = apart
-    if floating is float:
-        tensor.single(moved, g, states, coefficients, n)
+        step_against(tensor, terms, theta, g, states, coefficients, n)
+    elif floating is float:
+        tensor.single(theta, g, states, coefficients, n)
     else:
-        tensor.double(moved, g, states, coefficients, n)
-    if terms.mask != 0:
-        move_against(theta, g, apart, <floating> terms.keep, <floating> terms.mask, n)
+        tensor.double(theta, g, states, coefficients, n)
     if average:
         move(average, theta, <floating> terms.ema, <floating> terms.one_minus_ema, n)
     if zero_grad:
@@ -233,8 +244,8 @@ cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way
     cdef Tensor* tensor = tensor_of(plan, begin)
     cdef Terms* terms
     cdef Py_ssize_t chunk, start, stop, n
-    cdef float[2 * CHUNK] single
-    cdef double[2 * CHUNK] double
+    cdef float[CHUNK] single
+    cdef double[CHUNK] double
     for chunk in range(begin, end):
         while chunk >= tensor.last_chunk:
             tensor += 1
@@ -247,12 +258,10 @@ cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way
             n = min(way.stretch, stop - start)
             if tensor.type_num == cnp.NPY_DOUBLE:
                 step_stretch[double](
-                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, way, double, double + CHUNK,
-                    terms.double)
+                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, way, double, terms.double)
             else:
                 step_stretch[float](
-                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, way, single, single + CHUNK,
-                    terms.single)
+                    tensor, terms, plan.clip_value, plan.zero_grad, start, n, way, single, terms.single)
             start += n
 
 
@@ -578,8 +587,10 @@ cdef class Sweep:
         cdef LookPlan* plan = &self.look_plan
         if not self.take_gradients(grads, False):
             return None
-        if n > self.n_sets or len(which) != self.plan.n_tensors:
-            raise ValueError(f"which must have {self.plan.n_tensors} entries, got {len(which)} of {n} kinds")
+        if n > self.n_sets:
+            raise ValueError(f"entries must be at most {self.n_sets}, got {n}")
+        if len(which) != self.plan.n_tensors:
+            raise ValueError(f"which must have {self.plan.n_tensors} entries, got {len(which)}")
         if len(plain) > MAX_SUMS:
             raise ValueError(f"plain sums must be at most {MAX_SUMS}, got {len(plain)}")
         if not plan.looks:
@@ -621,12 +632,13 @@ cdef class Sweep:
                 found.append(None)
                 continue
             memset(totals, 0, sizeof(totals))
+            n = n_sums(plan, &plan.looks[tensor.looks])
             environment = environment_enter()
             for chunk in range(tensor.first_chunk, tensor.last_chunk):
-                for i in range(MAX_SUMS):
+                for i in range(n):
                     totals[i] += plan.sums[chunk * MAX_SUMS + i]
             environment_leave(environment)
-            found.append(tuple([totals[i] for i in range(n_sums(plan, &plan.looks[tensor.looks]))]))
+            found.append(tuple([totals[i] for i in range(n)]))
         return found
 
     def step(self, grads, terms, which, double clip_value, bint zero_grad, list counts, after, masks=None):

@@ -42,6 +42,14 @@ cdef struct LookPlan:
     double* sums  # MAX_SUMS for each chunk
 
 
+cdef Py_ssize_t n_sums(LookPlan* plan, Looks* looks) noexcept nogil:
+    """How many sums a tensor with these looks has."""
+    cdef Py_ssize_t i, n = plan.n_plain
+    for i in range(looks.n):
+        n += looks.each[i].n_sums
+    return n
+
+
 cdef void gather(double* lanes, const floating* a, const floating* b, Py_ssize_t n) noexcept nogil:
     """Add a_i b_i, of some rows of a chunk, to its partial sums."""
     cdef Py_ssize_t j
@@ -71,18 +79,20 @@ cdef void count(double* lanes, const floating* u, const floating* g, Py_ssize_t 
     lanes[0] += <double> found
 
 
-cdef void look_stretch(LookPlan* plan, Tensor* tensor, double* lanes, Py_ssize_t start, Py_ssize_t n,
-                       floating* copies) noexcept nogil:
-    """Add to the partial sums of a chunk those of elements ``start`` to ``start + n``, at most LOOK."""
+cdef void look_stretch(LookPlan* plan, Tensor* tensor, double* lanes, const floating* theta, const floating* g,
+                       Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Add to the partial sums of a chunk those of elements ``start`` to ``start + n``, at most LOOK.
+
+    ``theta`` and ``g`` begin there.
+    """
     cdef Looks* looks = &plan.looks[tensor.looks]
     cdef Look* look
-    cdef const floating* theta = <const floating*> tensor.theta + start
-    cdef const floating* g = <const floating*> tensor.g + start
     cdef const floating* state
     cdef const floating* one
     cdef const floating* other
-    cdef floating* u = copies
-    cdef floating* prepared = copies + LOOK
+    cdef floating[LOOK] u
+    cdef floating[LOOK] prepared
+    cdef floating[MAX_STATES * LOOK] copies
     cdef floating* states[MAX_STATES]
     cdef Py_ssize_t i, j, k, nbytes = n * sizeof(floating)
     fetch(theta, nbytes, NEAR, AHEAD)
@@ -102,7 +112,7 @@ cdef void look_stretch(LookPlan* plan, Tensor* tensor, double* lanes, Py_ssize_t
         for j in range(look.n_states):
             state = <const floating*> tensor.states[look.states[j]] + start
             fetch(state, nbytes, NEAR, AHEAD)
-            states[j] = copies + (2 + j) * LOOK
+            states[j] = copies + j * LOOK
             memcpy(states[j], state, nbytes)
         if floating is float:
             look.single(u, g, states, look.singles, n)
@@ -130,8 +140,6 @@ cdef void look_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way
     cdef Py_ssize_t chunk, start, stop, n, k, j
     cdef double* sums
     cdef double[MAX_SUMS * LANES] lanes
-    cdef float[(MAX_STATES + 2) * LOOK] single
-    cdef double[(MAX_STATES + 2) * LOOK] double
     for chunk in range(begin, end):
         while chunk >= tensor.last_chunk:
             tensor += 1
@@ -143,12 +151,16 @@ cdef void look_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way
         while start < stop:
             n = min(<Py_ssize_t> LOOK, stop - start)
             if tensor.type_num == cnp.NPY_DOUBLE:
-                look_stretch[double](plan, tensor, lanes, start, n, double)
+                look_stretch[double](
+                    plan, tensor, lanes, <const double*> tensor.theta + start, <const double*> tensor.g + start,
+                    start, n)
             else:
-                look_stretch[float](plan, tensor, lanes, start, n, single)
+                look_stretch[float](
+                    plan, tensor, lanes, <const float*> tensor.theta + start, <const float*> tensor.g + start,
+                    start, n)
             start += n
         sums = plan.sums + chunk * MAX_SUMS
-        for k in range(MAX_SUMS):
+        for k in range(n_sums(plan, &plan.looks[tensor.looks])):
             sums[k] = 0
             for j in range(LANES):
                 sums[k] += lanes[k * LANES + j]
@@ -193,11 +205,3 @@ cdef bint take_states(Looks* into, entry, tuple names) except False:
                 raise ValueError(f"look {entry[2][i][0]} must have a state {wanted[k]}, got {names}")
             into.each[i].states[k] = names.index(wanted[k])
     return True
-
-
-cdef Py_ssize_t n_sums(LookPlan* plan, Looks* looks) noexcept nogil:
-    """How many sums a tensor with these looks has."""
-    cdef Py_ssize_t i, n = plan.n_plain
-    for i in range(looks.n):
-        n += looks.each[i].n_sums
-    return n

@@ -33,7 +33,7 @@ class LAMB(Optimizer):
     =======  ==============================================  ===================================================
     optax    as above                                        lr required, betas (0.9, 0.999), eps 1e-6,
                                                              weight_decay 0
-    keras    decay first, :math:`(1 - \eta\lambda)\,\theta`, lr 1e-3, betas (0.9, 0.999), eps 1e-7,
+    keras    :math:`(1 - \eta\lambda)\,\theta` first,        lr 1e-3, betas (0.9, 0.999), eps 1e-7,
              and not in u                                    weight_decay 0
     timm     the ratio is 1 without decay                    lr 1e-3, betas (0.9, 0.999), eps 1e-6,
                                                              weight_decay 1e-2, bias_correction True,
