@@ -299,7 +299,8 @@ def test_cautious_needs_a_direction_of_its_own():
 # What is remembered of all parameters together.
 
 TOGETHER = [
-    (lr.DoG, {"init_step": ("distance", 0.1)}), (lr.DoWG, {"init_estim_sq_dist": 0.1}),
+    (lr.DoG, {"init_step": ("distance", 0.1)}),
+    (lr.DoG, {"init_step": ("learning_rate", 0.1)}), (lr.DoWG, {"init_estim_sq_dist": 0.1}),
     (lr.Prodigy, {"estim_lr0": 0.1}), (lr.DAdaptAdam, {"estim_lr0": 0.1}), (lr.DAdaptSGD, {"d0": 0.1}),
 ]  # fmt: skip
 every_together = pytest.mark.parametrize(("cls", "hyper"), TOGETHER)
@@ -335,6 +336,32 @@ def test_who_rests_knows_what_all_have_learned(cls, hyper, build):
     for name in opt._initial_numbers(opt.like):
         value = first[name][0] if isinstance(first[name], list) else first[name]
         assert second[name] == value
+
+
+@every_build
+@pytest.mark.parametrize(("cls", "share"), [(lr.Prodigy, 1.0), (lr.DAdaptAdam, 1.0 - math.sqrt(0.999))])
+def test_the_estimate_is_of_the_state_that_the_step_leaves(cls, share, build):
+    """What a look says of s before the step, the step makes of it: also of who has rested, and of who is new."""
+    opt = made(build, cls, [{"params": [np.full(3, 5.0), np.full(5, 5.0)]}], estim_lr0=0.01)
+    grown = 0
+    for step in range(12):
+        if step == 6:
+            opt.add_param_group({"params": np.full(4, 5.0)})
+        grads = drifting(step, (3, 5, 4))
+        if step in (2, 3, 8):
+            grads[1] = None
+        before = opt.state_dict()["groups"][0]["estim_lr"]
+        opt.step([grads[:2], grads[2]] if step >= 6 else [grads[:2]])
+        saved = opt.state_dict()
+        stepped = [k for k, g in enumerate(grads) if g is not None and str(k) in saved["state"]]
+        size = sum(np.abs(saved["state"][str(k)]["s"]).sum() for k in stepped)
+        before, estimate, numerator = (
+            value[0] if isinstance(value, list) else value
+            for value in (before, saved["groups"][0]["estim_lr"], saved["groups"][0]["numerator"])
+        )
+        grown += estimate > (before or 0.01)
+        assert estimate == pytest.approx(max(before or 0.01, numerator / (share * size)), rel=1e-12)
+    assert grown > 6
 
 
 @every_together
