@@ -498,9 +498,11 @@ cdef class Sweep:
             into.begins = values[4]
             for i in range(HEAD, into.n):
                 into.double[i - HEAD] = values[i]
-            into.mask = 0 if masks is None else masks[j]
-            if into.mask != 0:
-                into.keep, into.double[0] = into.double[0], 0
+            into.mask = 0
+            if masks is not None:
+                into.mask = masks[j]
+                if into.mask != 0:
+                    into.keep, into.double[0] = into.double[0], 0
             if which is None and into.n != self.n_terms[j]:
                 raise ValueError(f"terms[{j}] must have {self.n_terms[j]} entries, got {into.n}")
         environment = environment_enter()

@@ -74,7 +74,8 @@ class DoG(_FromStart):
     optax    as above     lr 1, init_step ("heuristic", 1e-6), eps 1e-8, weight_decay 0
     =======  ===========  ==============================================================================
 
-    Its authors recommend a moving average of the parameters: ``ema``.
+    Its authors recommend a moving average of the parameters: ``ema``. Where groups differ, ``init_step`` and ``eps``
+    are those of the first that moves.
 
     Parameters
     ----------
@@ -186,7 +187,8 @@ class Prodigy(Optimizer):
 
     with :math:`\eta_t = d\, \eta \sqrt{1 - \beta_2^t} / (1 - \beta_1^t)`, :math:`\eta` = ``lr``, :math:`\lambda` =
     ``weight_decay``, :math:`c` = ``estim_lr_coef``, d from :math:`d_0` = ``estim_lr0`` on, and :math:`\theta_0` the
-    parameters at first. d and n are of all parameters together. While every gradient has been 0, d stays.
+    parameters at first. d and n are of all parameters together, and where groups differ formed with the hyperparameters
+    of the first that moves, each with its own rate. While every gradient has been 0, d stays.
 
     =======  =======================================  ========================================================
     like     formula                                  defaults
@@ -313,7 +315,7 @@ class DAdaptSGD(Optimizer):
 
     with :math:`\eta` = ``lr``, :math:`\mu` = ``momentum``, :math:`g_1` the first gradient that is not 0,
     :math:`\theta_0` the parameters at first, d from ``d0`` on; :math:`d'` is d in the next step. Norms, d and n are of
-    all parameters together.
+    all parameters together, as in :class:`Prodigy`.
 
     =======  ===========  ==============================================================================
     like     formula      defaults
@@ -400,7 +402,8 @@ class DAdaptAdam(Optimizer):
 
     with :math:`\eta_t = d\, \eta \sqrt{1 - \beta_2^t} / (1 - \beta_1^t)`, :math:`\eta` = ``lr``,
     :math:`\beta_3 = \sqrt{\beta_2}`, :math:`\lambda` = ``weight_decay``, d from ``estim_lr0`` on; :math:`d'` is d in
-    the next step. d and n are of all parameters together. While every gradient has been 0, d stays.
+    the next step. d and n are of all parameters together, as in :class:`Prodigy`. While every gradient has been 0, d
+    stays.
 
     =======  =======================================  ========================================================
     like     formula                                  defaults
