@@ -37,7 +37,7 @@ class Formed(NamedTuple):
     scale: float
     """What its gradient is multiplied by."""
     numbers: Mapping[str, float]
-    """Those remembered, the sums, and ``"n"``, how many elements it has."""
+    """Those remembered, the sums, ``"n"``, how many elements it has, and ``"tiny"``, its least normal number."""
     rate: float
     keep: float
     mask: float
@@ -104,7 +104,8 @@ class Summing:
         settled, entries, known = [], [], []
         for k, (group, ((t, numbers),)) in enumerate(moving):
             h, lr, l2, keep, sign = group.at(now.step, t + 1)
-            numbers = {**numbers, **remembered, "n": present[k].size}
+            tiny = 2.0**-126 if present[k].itemsize == 4 else 2.0**-1022
+            numbers = {**numbers, **remembered, "n": present[k].size, "tiny": tiny}
             step = now.step if self.together else t
             looks: list[reference.Look] = [
                 (look, self._look(look, h, lr, step + 1, numbers), products) for look, products in self.looks.items()

@@ -438,3 +438,18 @@ def test_stable_adamw_slows_down_where_gradients_jump(build):
     opt.step(np.array([100.0]))
     mean = (0.25 + 0.5 * 100**2) / 0.75
     assert theta[0] == pytest.approx(-1.0 - 1.0 / (100 / math.sqrt(mean)) * 100 / math.sqrt(mean))
+
+
+@every_build
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lamb_rests_where_gradients_have_ended(build, dtype):
+    """Momentum fades until the ratio of norms is beyond all numbers: then it is 1, and nothing overflows."""
+    theta = np.array([1.0, 2.0, 3.0], dtype)
+    opt = made(build, lr.LAMB, theta, lr=1e-3, betas=(0.5, 0.999))
+    opt.step(np.array([1.0, 0.0, -1.0], dtype))
+    for _ in range(1200):
+        opt.step(np.zeros(3, dtype))
+    assert np.isfinite(theta).all()
+    still = theta.copy()
+    opt.step(np.zeros(3, dtype))
+    np.testing.assert_equal(theta, still)

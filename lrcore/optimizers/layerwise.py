@@ -26,7 +26,8 @@ class LAMB(Optimizer):
         \theta \leftarrow \theta - \eta\, \frac{\lVert\theta\rVert}{\lVert u\rVert}\, u
 
     with :math:`\eta` = ``lr``, :math:`\lambda` = ``weight_decay``, m and v as in :class:`Adam`. The norms are of each
-    array by itself, also in a ParameterBuffer; where one of them is 0, their ratio is 1.
+    array by itself, also in a ParameterBuffer; where one of them is 0, their ratio is 1, and also where the square of the
+    second is no normal number of the parameter's dtype.
 
     =======  ==============================================  ===================================================
     like     formula                                         defaults
@@ -99,7 +100,8 @@ class LAMB(Optimizer):
 
     def _rates(self, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, float]:
         first = self._decays_first(h)
-        size, step = math.sqrt(numbers["tt"]), math.sqrt(numbers["adam.uu"])
+        squares = numbers["adam.uu"]
+        size, step = math.sqrt(numbers["tt"]), math.sqrt(squares) if not squares < numbers["tiny"] else 0.0
         if first:
             size *= abs(1.0 - lr * h["weight_decay"])
         ratio = (
