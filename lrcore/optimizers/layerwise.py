@@ -26,7 +26,7 @@ class LAMB(Optimizer):
         \theta \leftarrow \theta - \eta\, \frac{\lVert\theta\rVert}{\lVert u\rVert}\, u
 
     with :math:`\eta` = ``lr``, :math:`\lambda` = ``weight_decay``, m and v as in :class:`Adam`. The norms are of each
-    array by itself, also in a ParameterBuffer; where one of them is 0, their ratio is 1, and also where the square of the
+    array by itself, also in a ParameterBuffer; where one of them is 0, their ratio is 1, also where the square of the
     second is no normal number of the parameter's dtype.
 
     =======  ==============================================  ===================================================
