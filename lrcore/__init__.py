@@ -31,6 +31,7 @@ from lrcore.optimizers.muon import *  # noqa: F403
 from lrcore.optimizers.nesterov import *  # noqa: F403
 from lrcore.optimizers.sgd import *  # noqa: F403
 from lrcore.optimizers.sign import *  # noqa: F403
+from lrcore.optimizers.trust import *  # noqa: F403
 from lrcore.options import StepReport
 from lrcore.pool import get_num_threads, set_num_threads, threads
 

@@ -17,16 +17,13 @@ class Rule: ...
 
 @final
 class Sweep:
-    def __new__(
-        cls,
-        groups: Sequence[tuple[str, Sequence[tuple[NDArray[Any], Sequence[NDArray[Any]], NDArray[Any] | None]]]],
-    ) -> Sweep: ...
+    def __new__(cls, groups: Sequence[tuple[Any, ...]]) -> Sweep: ...
     @property
     def chunks(self) -> list[int]: ...
     @property
     def aims(self) -> list[Any]: ...
     def direct(self, aims: Sequence[Any]) -> None: ...
-    def look(
+    def form_directions(
         self,
         grads: Sequence[Any],
         settings: Sequence[tuple[float, ...] | None],
@@ -36,6 +33,14 @@ class Sweep:
     def block_sums(self, grads: Sequence[Any], of: str = "gg") -> NDArray[Any] | None: ...
     def total(self, grads: Sequence[Any], of: str = "gg") -> float | None: ...
     def totals(self, grads: Sequence[Any], of: str = "gg") -> list[float] | None: ...
+    def look(
+        self,
+        grads: Sequence[Any],
+        entries: Sequence[tuple[float, float, Sequence[tuple[str, Sequence[float], Sequence[str]]]]],
+        which: Sequence[int],
+        clip_value: float,
+        plain: Sequence[str] = (),
+    ) -> list[tuple[float, ...] | None] | None: ...
     def step(
         self,
         grads: Sequence[Any],
@@ -45,4 +50,5 @@ class Sweep:
         zero_grad: bool,
         counts: list[Any],
         after: object,
+        masks: Sequence[float] | None = None,
     ) -> bool: ...

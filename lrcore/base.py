@@ -21,6 +21,7 @@ from lrcore.options import Bound, OnNonfinite, Option, StepReport, declares, mak
 from lrcore.state import Allocator, Clocks, Initial, Shape
 from lrcore.stateful import Stateful
 from lrcore.structure import Gradients, Parameters, Params, Structure
+from lrcore.sums import Cautious, Summing
 
 _ONE = 1.0  # the default loss scale, known by identity: it needs no check
 
@@ -46,7 +47,7 @@ def register(cls: type[Optimizer]) -> type[Optimizer]:
     return cls
 
 
-class Optimizer(Stateful):
+class Optimizer(Summing, Stateful):
     """What all optimizers share: checking, counting steps, resolving rates, saving and loading.
 
     Parameters
@@ -75,6 +76,10 @@ class Optimizer(Stateful):
         larger, as Keras's ``clipnorm``. A ParameterBuffer is then swept by name. Not together with ``clip_norm``.
     clip_value : float > 0, optional
         Clip each element of the gradients to ± this, after ``clip_norm``.
+    cautious : bool
+        Leave elements where they are that would move with their gradient and not against it, and move the others of
+        the array further, by one over their share (at most 1000): Liang et al. 2024, algorithm 1, as timm's
+        ``caution``. Decay and state are as without. Of the rules that a class has in ``maskable``; others raise.
     on_nonfinite : {"propagate", "skip", "raise"}
         What to do where a gradient has a NaN or an infinity: step all the same; change nothing, neither t nor
         schedules nor state, and report ``applied=False``; or raise FloatingPointError.
@@ -107,6 +112,7 @@ class Optimizer(Stateful):
     clip_norm = Bound(excludes="clipnorm")
     clipnorm = Bound(excludes="clip_norm")
     clip_value = Bound()
+    cautious = Cautious()
     on_nonfinite = Option(what_nonfinite_does)
     """As given. They may be assigned, and hold from the next step."""
 
@@ -116,19 +122,17 @@ class Optimizer(Stateful):
     _clip_norm: float | None = None
     _clipnorm: float | None = None
     _clip_value: float | None = None
+    _cautious: bool = False
     _on_nonfinite: OnNonfinite = "propagate"
 
     shapes: ClassVar[Mapping[str, Callable[[Shape], Shape | None]]] = {}
     """State that the rule does not see, by name: its shape, of that of the parameter; None where it has none."""
 
-    sums: ClassVar[tuple[reference.Products, ...]] = ()
-    """Sums over each array by itself that coefficients are formed of: "gg" squares of its gradient, after
-    ``grad_scale`` and clipping by norm; "gt" gradient times parameter; "tt" squares of the parameter."""
-
     def __init_subclass__(cls) -> None:
-        for rule in vars(cls).get("rules", ()):
-            if rule not in reference.RULES:
-                raise TypeError(f"rules of {cls.__name__} must be of lrcore.reference, got {rule!r}")
+        for kind in ("rules", "looks", "maskable"):
+            for rule in vars(cls).get(kind, ()):
+                if rule not in reference.RULES:
+                    raise TypeError(f"{kind} of {cls.__name__} must be of lrcore.reference, got {rule!r}")
 
     def __init__(
         self,
@@ -141,6 +145,7 @@ class Optimizer(Stateful):
         clip_norm: float | None = None,
         clipnorm: float | None = None,
         clip_value: float | None = None,
+        cautious: bool = False,
         on_nonfinite: OnNonfinite = "propagate",
         allocator: Allocator | None = None,
     ) -> None:
@@ -155,7 +160,7 @@ class Optimizer(Stateful):
         self._ema = None if ema is None else hyperparameters.number("ema", ema)
         self._ema_warmup = checks.flag("ema_warmup", ema_warmup)
         self.clip_norm, self.clipnorm, self.clip_value = clip_norm, clipnorm, clip_value
-        self.on_nonfinite = on_nonfinite
+        self.cautious, self.on_nonfinite = cautious, on_nonfinite
         self._groups = [self._new_group(*entry) for entry in structure.split_groups(params)]
         clocks = [self._first_clocks() for _ in self._groups]
         self._begin(Now.of(self._groups, structure.is_groups(params), {}, 0, clocks))
@@ -225,7 +230,9 @@ class Optimizer(Stateful):
     def _allocate(self, group: ParameterGroup) -> None:
         """Give a group its state, new."""
         initial = self._initial(group)
-        begin: dict[str, Initial] = {name: initial.get(name, 0.0) for name in reference.state_names(group.rule)}
+        begin: dict[str, Initial] = {
+            name: initial.get(name, 0.0) for rule in (group.rule, *self.looks) for name in reference.state_names(rule)
+        }
         if self._ema is not None:
             begin["average"] = "parameter"
         with kernels.guard(allocate_lock()):  # numbers are rounded to the dtypes of the parameters
@@ -254,7 +261,7 @@ class Optimizer(Stateful):
 
     def _options_changed(self) -> None:
         """What follows from options that may be assigned."""
-        self._by_array = self._clipnorm is not None or bool(self.sums)
+        self._by_array = self._clipnorm is not None or bool(self.sums or self.looks) or self._cautious
         self._wants_norm = self._clip_norm is not None or self._on_nonfinite != "propagate"
 
     def _sweep(self, roster: Roster, by_name: bool) -> kernels.Sweep:
@@ -331,16 +338,17 @@ class Optimizer(Stateful):
         which = None
         if by_array or uneven or (any_none(gathered) if len(gathered) > 1 else gathered[0] is None):
             moving, which = Now(step, every, uneven, roster).moving(gathered, by_name, apart=by_array)
-        each = iter(self._each(sweep, gathered, by_name, factor)) if by_array else None
-        rate = None
+        formed, masks, rate = None, None, None
+        if by_array:
+            arrays = self._form(sweep, gathered, Now(step, every, uneven, roster), moving, which or (), factor)
+            formed, masks = iter(arrays), [array.mask for array in arrays] if self._cautious else None
         terms, moved = [], []
         for group, ((t, numbers),) in moving:
             h, lr, l2, keep, sign = group.cell[0][0] or group.at(step, t + 1)
             t += 1
             scale, known = sign * factor, numbers
-            if each is not None:
-                scale, sums = next(each)
-                scale, known, keep = sign * scale, {**numbers, **sums}, sums.get("keep", keep)
+            if formed is not None:
+                scale, known, lr, keep, _ = next(formed)
             rest = self._coefficients(group.rule, h, lr, t, known)
             if self._ema is None:
                 terms.append((scale, l2, 1.0, 0.0, False, keep) + rest)  # noqa: RUF005  # twice as quick as unpacking
@@ -353,10 +361,10 @@ class Optimizer(Stateful):
         if which is None:
             after: Counts = (step + 1, tuple(moved), False)
         else:
-            after = Now(step, every, uneven, roster).after(moved, which, by_name)
+            after = Now(step, every, uneven, roster).after(moved, which, by_name, self.together)
             rate = groups[0].at(step)[1]
         # Stepped and counted in one call, since an interrupt may arrive between any two lines.
-        if not sweep.step(gathered, terms, which, self._clip_value or math.inf, zero_grad, counts, after):
+        if not sweep.step(gathered, terms, which, self._clip_value or math.inf, zero_grad, counts, after, masks):
             structure.explain(parameters, gathered, by_name, zero_grad)
             raise RuntimeError(_REFUSED)
         return make(StepReport, (step + 1, rate, True, norm))
@@ -367,23 +375,6 @@ class Optimizer(Stateful):
             structure.explain(self._now().roster.parameters, grads, by_name, writable=False)
             raise RuntimeError(_REFUSED)
         return sums
-
-    def _each(
-        self, sweep: kernels.Sweep, grads: Sequence[Array | None], by_name: bool, factor: float
-    ) -> list[tuple[float, dict[str, float]]]:
-        """For each array that does not rest, what its gradient is multiplied by, and the sums asked for."""
-        wanted = dict.fromkeys((*(("gg",) if self._clipnorm is not None else ()), *self.sums))
-        columns = {of: self._summed(sweep.totals(grads, of), grads, by_name) for of in wanted}
-        each: list[tuple[float, dict[str, float]]] = []
-        for k, g in enumerate(grads):
-            if g is not None:
-                scale = factor
-                if self._clipnorm is not None:
-                    value, _ = norms.norm(columns["gg"][k], [g], factor)
-                    scale *= norms.clip_factor(value, self._clipnorm, "keras")
-                powers = {"gg": scale * scale, "gt": scale, "tt": 1.0}
-                each.append((scale, {of: columns[of][k] * powers[of] for of in self.sums}))
-        return each
 
     def _refuse(self, grads: Sequence[Array | None], by_name: bool, zero_grad: bool) -> None:
         """Raise if gradients that are not finite are to raise; else leave them zeroed if asked to."""
@@ -446,7 +437,7 @@ class Optimizer(Stateful):
         pairs, new = [], []
         for group, clocks in self._current().every:
             by_name = len(clocks) > 1
-            _, tensors = group.tensors(by_name)
+            _, tensors, _ = group.tensors(by_name)
             for k, (theta, _, average) in enumerate(tensors):
                 assert average is not None
                 pairs.append((theta, average))

@@ -9,8 +9,9 @@ from typing import ClassVar
 from lrcore import kernels
 from lrcore.arrays import Array
 from lrcore.base import Optimizer
-from lrcore.groups import ParameterGroup, Roster, Values
+from lrcore.groups import Now, ParameterGroup, Roster, Values
 from lrcore.reference import Aim, Settings
+from lrcore.sums import Formed, Moving
 
 __all__ = ["Directed"]
 
@@ -37,7 +38,7 @@ class Directed(Optimizer):
         """The settings of the kind at the t-th step of a parameter."""
         raise NotImplementedError
 
-    def _form(self, h: Values, aim: Aim, g: Array, settings: Settings, t: int) -> None:
+    def _form_outside(self, h: Values, aim: Aim, g: Array, settings: Settings, t: int) -> None:
         """Form what of a direction is formed outside the sweep; all other state stays as it is."""
 
     def _along(self, h: Values, aim: Aim, theta: Array, known: Mapping[str, float]) -> Mapping[str, float]:
@@ -59,35 +60,36 @@ class Directed(Optimizer):
             roster.sweeps[by_name] = sweep
         return roster.sweeps[by_name]
 
-    def _each(
-        self, sweep: kernels.Sweep, grads: Sequence[Array | None], by_name: bool, factor: float
-    ) -> list[tuple[float, dict[str, float]]]:
-        each = super()._each(sweep, grads, by_name, factor)
-        now = self._now()
-        moving, which = now.moving(grads, by_name, apart=True)
-        thetas = [theta for parameters in now.roster.parameters for theta in parameters.tensors(by_name)]
+    def _form(
+        self, sweep: kernels.Sweep, grads: Sequence[Array | None], now: Now, moving: Moving, which: Sequence[int],
+        factor: float,
+    ) -> list[Formed]:  # fmt: skip
+        formed = super()._form(sweep, grads, now, moving, which, factor)
+        thetas = [theta for parameters in now.roster.parameters for theta in parameters.tensors(by_name=True)]
         settings: list[Settings | None] = [None] * len(which)
-        looked: list[tuple[int, Aim, Values, dict[str, float]]] = []
+        looked: list[tuple[int, Aim, Values, int]] = []
         for k, n in enumerate(which):
             aim = sweep.aims[k]
             if n < 0 or aim is None:
                 continue
             group, ((t, _),) = moving[n]
-            h, lr, _, keep, sign = group.cell[0][0] or group.at(now.step, t + 1)
-            settings[k] = (sign * each[n][0], *self._settings(h, aim, thetas[k], t + 1))
-            looked.append((k, aim, h, {"rate": lr, "keep": keep, "t": t + 1}))
-        seen = sweep.look(grads, settings, self._clip_value or math.inf, self.squares)
-        squares = self._summed(seen, grads, by_name)
-        for k, aim, h, known in looked:
-            g, given = grads[k], settings[k]
+            h, *_ = group.at(now.step, t + 1)
+            settings[k] = (formed[n].scale, *self._settings(h, aim, thetas[k], t + 1))
+            looked.append((k, aim, h, t + 1))
+        seen = sweep.form_directions(grads, settings, self._clip_value or math.inf, self.squares)
+        squares = self._summed(seen, grads, True)
+        for k, aim, h, t in looked:
+            g, given, mine = grads[k], settings[k], formed[which[k]]
             assert g is not None
             assert given is not None
-            self._form(h, aim, g, given, int(known["t"]))
+            self._form_outside(h, aim, g, given, t)
             size = max(thetas[k].size, 1)
-            scale, sums = each[which[k]]
-            known |= {of: total / size for of, total in (*sums.items(), ("uu", squares[k]))}
-            each[which[k]] = scale, {**known, **self._along(h, aim, thetas[k], known)}
-        return each
+            known: dict[str, float] = {"rate": mine.rate, "keep": mine.keep, "t": t, "uu": squares[k] / size}
+            for of in self.sums:
+                known[of] = mine.numbers[of] / size
+            known |= self._along(h, aim, thetas[k], known)
+            formed[which[k]] = mine._replace(numbers={**mine.numbers, **known}, keep=known["keep"])
+        return formed
 
 
 def _arrays(group: ParameterGroup) -> list[tuple[Array, dict[str, Array]]]:

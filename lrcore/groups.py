@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from lrcore import checks, hyperparameters, kernels, state
+from lrcore import checks, hyperparameters, kernels, reference, state
 from lrcore.arrays import Array
 from lrcore.kernels import Sweep
 from lrcore.state import Clocks
@@ -140,17 +140,20 @@ class ParameterGroup(MutableMapping[str, Any]):
             )
         return self.settle(changed)
 
-    def tensors(self, by_name: bool) -> tuple[str, list[tuple[Array, list[Array], Array | None]]]:
-        """What a sweep takes of this group: its rule, and parameter, states and average of each tensor."""
+    def tensors(self, by_name: bool) -> tuple[str, list[tuple[Array, list[Array], Array | None]], list[str]]:
+        """What a sweep takes of this group: its rule; parameter, states and average of each tensor; and the names of
+        states that only looks see."""
         states = self.states
         if by_name:
             states = {name: list(self.parameters.split(arrays).values()) for name, arrays in states.items()}
         rows = [arrays for name, arrays in states.items() if name != "average"]
         averages = states.get("average")
-        return self.rule, [
+        tensors = [
             (theta, [arrays[k] for arrays in rows], averages[k] if averages else None)
             for k, theta in enumerate(self.parameters.tensors(by_name))
         ]
+        known = (*reference.state_names(self.rule), "average")
+        return self.rule, tensors, [name for name in states if name not in known]
 
     def arrays(self) -> dict[str, dict[str, Array]]:
         """All that is remembered in arrays, by parameter and name."""
@@ -280,13 +283,24 @@ class Now(NamedTuple):
                 which.append(known[id(clock)])
         return moving, which
 
-    def after(self, moved: Sequence[tuple[ParameterGroup, Clocks]], which: Sequence[int], by_name: bool) -> Counts:
-        """Where it stands after a step that has brought those who moved to these clocks, see :meth:`moving`."""
+    def latest(self) -> Mapping[str, float]:
+        """What is remembered of all together: the numbers of who has taken most steps, since others may be new."""
+        return max((clock for _, clocks in self.every for clock in clocks), key=lambda clock: clock[0])[1]
+
+    def after(
+        self, moved: Sequence[tuple[ParameterGroup, Clocks]], which: Sequence[int], by_name: bool, together: bool
+    ) -> Counts:
+        """Where it stands after a step that has brought those who moved to these clocks, see :meth:`moving`.
+
+        The numbers of what is ``together`` are those of who rests, too.
+        """
         every: list[tuple[ParameterGroup, Clocks]] = []
         start = 0
         for group, before in self.every:
             mine = which[start : start + len(group.parameters.tensors(by_name))]
             each = [moved[n][1][0] if n >= 0 else before[k if len(before) > 1 else 0] for k, n in enumerate(mine)]
+            if together and moved:
+                each = [(t, moved[0][1][0][1]) for t, _ in each]
             every.append((group, state.together(each) if each else before))
             start += len(mine)
         return _counts(self.step + 1, every)

@@ -52,7 +52,9 @@ def range_of(name: str, own: Mapping[str, Interval], defaults: Iterable[Mapping[
     if isinstance(default, bool):
         return FLAG
     interval = own.get(name) or RANGES[name]
-    return (interval,) * len(default) if isinstance(default, tuple) and isinstance(interval, str) else interval
+    if isinstance(default, tuple) and isinstance(interval, str) and "|" not in interval:
+        return (interval,) * len(default)
+    return interval
 
 
 def check(name: str, value: Any, interval: Interval) -> Any:
@@ -70,6 +72,11 @@ def check(name: str, value: Any, interval: Interval) -> Any:
         return tuple(
             one if callable(one) else checks.number(f"{name}[{k}]", one, interval[k]) for k, one in enumerate(value)
         )
+    if "|" in interval:
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise TypeError(f"{name} must be a pair of a word and a number, got {checks.shown(value)}")
+        word = checks.one_of(f"{name}[0]", value[0], *interval.split("|"))
+        return word, checks.number(f"{name}[1]", value[1], "[0, inf)")
     if callable(value) and name not in FIXED:
         return value
     return checks.number(name, value, interval)

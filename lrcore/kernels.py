@@ -22,6 +22,8 @@ from lrcore.arrays import Array
 from lrcore.checks import shown
 
 Tensors = Sequence[tuple[Array, Sequence[Array], Array | None]]
+Group = tuple[str, Tensors, Sequence[str]]
+"""What a sweep takes of a group: its rule, its tensors, and the names of states that they have besides the rule's."""
 
 
 class Sweep(Protocol):
@@ -36,7 +38,7 @@ class Sweep(Protocol):
 
     def direct(self, aims: Sequence[reference.Aim | None]) -> None: ...
 
-    def look(
+    def form_directions(
         self,
         grads: Sequence[Array | None],
         settings: Sequence[reference.Settings | None],
@@ -50,6 +52,15 @@ class Sweep(Protocol):
 
     def totals(self, grads: Sequence[Array | None], of: reference.Products = "gg") -> list[float] | None: ...
 
+    def look(
+        self,
+        grads: Sequence[Array | None],
+        entries: Sequence[reference.Entry],
+        which: Sequence[int],
+        clip_value: float,
+        plain: Sequence[reference.Products] = (),
+    ) -> list[tuple[float, ...] | None] | None: ...
+
     def step(
         self,
         grads: Sequence[Array | None],
@@ -59,6 +70,7 @@ class Sweep(Protocol):
         zero_grad: bool,
         counts: list[Any],
         after: object,
+        masks: Sequence[float] | None = None,
     ) -> bool: ...
 
 
@@ -153,7 +165,7 @@ def using(build: str) -> Iterator[None]:
         selected = before
 
 
-def sweep(groups: Sequence[tuple[str, Tensors]], build: str) -> Sweep:
+def sweep(groups: Sequence[Group], build: str) -> Sweep:
     """A sweep of a build over these tensors."""
     made: Sweep = module(build).Sweep(groups)
     return made

@@ -22,6 +22,7 @@ class Options(TypedDict, total=False):
     clip_norm: float | None
     clipnorm: float | None
     clip_value: float | None
+    cautious: bool
     on_nonfinite: OnNonfinite
     allocator: Allocator | None
 

@@ -81,6 +81,7 @@ include "rules/sign.pxi"
 include "rules/moments.pxi"
 include "rules/averaging.pxi"
 include "rules/layerwise.pxi"
+include "rules/trust.pxi"
 include "rules/distance.pxi"
 include "rules/factored.pxi"
 include "spans.pxi"
@@ -97,7 +98,9 @@ cdef enum Products:
     GG  # squares of the gradient
     GT  # gradient times parameter
     TT  # squares of the parameter
-    UU  # squares of the direction
+    DD  # squares of the direction
+
+cdef tuple PRODUCTS = ("gg", "gt", "tt")
 
 cdef struct Terms:
     Py_ssize_t n  # that were given
@@ -106,6 +109,8 @@ cdef struct Terms:
     double ema
     double one_minus_ema
     bint begins  # whether the average is first made the parameters before the rule
+    double mask  # see move_against; 0 where a step is not masked
+    double keep  # the first coefficient, where it is masked
     double[MAX_COEFFICIENTS] double
     float[MAX_COEFFICIENTS] single
 
@@ -124,6 +129,7 @@ cdef struct Tensor:
     Py_ssize_t last_chunk   # one past
     Py_ssize_t group
     Py_ssize_t terms  # which
+    Py_ssize_t looks
     int type_num
     Direction* direction  # NULL where the rule steps along the gradient
     Py_ssize_t last_tile  # one past those that are looked at for it, numbered through all tensors
@@ -147,6 +153,21 @@ cdef struct Plan:
     Py_ssize_t nbytes  # that a step reads and writes
     Py_ssize_t look_nbytes  # that looking at tiles reads
     int streams        # arrays that it does this with, for the tensor that has most
+
+
+cdef void step_against(Tensor* tensor, Terms* terms, floating* theta, const floating* g, floating** states,
+                       const floating* coefficients, Py_ssize_t n) noexcept nogil:
+    """Run the rule on a parameter of zeros, which makes the step of it, and take that where it is against the gradient.
+
+    The first coefficient is 0.
+    """
+    cdef floating[CHUNK] d
+    memset(d, 0, n * sizeof(floating))
+    if floating is float:
+        tensor.single(d, g, states, coefficients, n)
+    else:
+        tensor.double(d, g, states, coefficients, n)
+    move_against(theta, g, d, <floating> terms.keep, <floating> terms.mask, n)
 
 
 cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, bint zero_grad, Py_ssize_t start,
@@ -180,7 +201,9 @@ cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, b
     if tensor.direction:
         along(prepared, g, tensor.direction, direction_settings(tensor.direction, g), start, True, n)
         g = prepared
-    if floating is float:
+    if terms.mask != 0:
+        step_against(tensor, terms, theta, g, states, coefficients, n)
+    elif floating is float:
         tensor.single(theta, g, states, coefficients, n)
     else:
         tensor.double(theta, g, states, coefficients, n)
@@ -252,7 +275,7 @@ cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way*
         n = min(<Py_ssize_t> CHUNK, tensor.size - start)
         if not tensor.g:
             plan.sums[chunk] = 0
-        elif plan.products == UU:
+        elif plan.products == DD:
             if tensor.type_num == cnp.NPY_DOUBLE:
                 plan.sums[chunk] = square_of[double](tensor, plan.clip_value, start, n, <const double*> tensor.g)
             else:
@@ -290,6 +313,9 @@ cdef void step_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way
                 step_stretch[float](
                     tensor, terms, plan.clip_value, plan.zero_grad, start, n, way, single, terms.single)
             start += n
+
+
+include "looks.pxi"
 
 
 cdef int by_start(const void* one, const void* other) noexcept nogil:
@@ -433,10 +459,13 @@ def any_none(items):
 cdef class Sweep:
     """One step over all tensors of a model; same methods as :class:`lrcore.reference.Sweep`.
 
-    ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states, average or None)``.
+    ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states, average or None)``. After the
+    states of the rule may come others, for looks alone: their names are then a third entry of the group.
     """
 
     cdef Plan plan
+    cdef LookPlan look_plan
+    cdef list state_names  # of each group
     cdef Extent* extents  # of the parameters that are not empty, by address
     cdef Extent* gradient_extents
     cdef Py_ssize_t n_extents
@@ -453,7 +482,7 @@ cdef class Sweep:
         cdef Tensor* tensor
         cdef Rule rule
         self.plan.n_groups = len(groups)
-        self.plan.n_tensors = sum([len(tensors) for _, tensors in groups])
+        self.plan.n_tensors = sum([len(group[1]) for group in groups])
         self.n_sets = max(self.plan.n_groups, self.plan.n_tensors)
         self.plan.tensors = <Tensor*> allocate(self.plan.n_tensors, sizeof(Tensor))
         self.plan.terms = <Terms*> allocate(self.n_sets, sizeof(Terms))
@@ -464,16 +493,21 @@ cdef class Sweep:
         self.parameters = []
         self.chunks = [0]
         self.aims = [None] * self.plan.n_tensors
-        self.owned = [(rule_name, [(theta, list(states), average) for theta, states, average in tensors])
-                      for rule_name, tensors in groups]
-        for j, (rule_name, tensors) in enumerate(self.owned):
+        self.state_names = []
+        self.owned = [(rule_name, [(theta, list(states), average) for theta, states, average in tensors],
+                       tuple(names[0] if names else ())) for rule_name, tensors, *names in groups]
+        for j, (rule_name, tensors, names) in enumerate(self.owned):
             if rule_name not in rules:
                 raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule_name!r}")
             rule = rules[rule_name]
             self.n_terms[j] = HEAD + rule.n_coefficients
+            self.state_names.append((*reference.state_names(rule_name), *names))
+            if len(self.state_names[j]) > MAX_STATES:
+                raise ValueError(f"states of a tensor must be at most {MAX_STATES}, got {self.state_names[j]}")
             for theta, states, average in tensors:
-                if len(states) != rule.n_states:
-                    raise ValueError(f"rule {rule_name} must have {rule.n_states} states, got {len(states)}")
+                if len(states) != len(self.state_names[j]):
+                    raise ValueError(
+                        f"rule {rule_name} must have {len(self.state_names[j])} states, got {len(states)}")
                 tensor = &self.plan.tensors[k]
                 tensor.group = tensor.terms = j
                 tensor.single, tensor.double = rule.single, rule.double
@@ -491,7 +525,7 @@ cdef class Sweep:
                     tensor.states[i] = address(state, tensor)
                 if average is not None:
                     tensor.average = address(average, tensor)
-                moved = len(states) + (average is not None)
+                moved = rule.n_states + (average is not None)
                 self.plan.nbytes += step_traffic(tensor.nbytes, moved)
                 self.plan.streams = max(self.plan.streams, <int> (2 + moved))
                 self.parameters.append(theta)
@@ -515,6 +549,8 @@ cdef class Sweep:
         PyMem_Free(self.extents)
         PyMem_Free(self.gradient_extents)
         PyMem_Free(self.plan.sums)
+        PyMem_Free(self.look_plan.looks)
+        PyMem_Free(self.look_plan.sums)
 
     cdef bint overlaps_parameters(self, char* start, char* stop) noexcept:
         """Whether a range of addresses meets a parameter: bisection for the first that ends after ``start``."""
@@ -575,7 +611,7 @@ cdef class Sweep:
                     return False
         return True
 
-    cdef bint take_terms(self, terms, which) except False:
+    cdef bint take_terms(self, terms, which, masks) except False:
         """Note the terms of every tensor; raises, before any is in use, if there are not those that rules ask for."""
         cdef Py_ssize_t k, j, i, n = len(terms), taken
         cdef tuple values
@@ -585,6 +621,8 @@ cdef class Sweep:
             raise ValueError(f"terms must be {self.plan.n_groups} tuples, one a group, got {n}")
         if which is not None and len(which) != self.plan.n_tensors:
             raise ValueError(f"which must have {self.plan.n_tensors} entries, got {len(which)}")
+        if masks is not None and len(masks) != n:
+            raise ValueError(f"masks must have {n} entries, got {len(masks)}")
         for j in range(n):
             values = terms[j]
             if not HEAD <= len(values) <= HEAD + MAX_COEFFICIENTS:
@@ -595,6 +633,11 @@ cdef class Sweep:
             into.begins = values[4]
             for i in range(HEAD, into.n):
                 into.double[i - HEAD] = values[i]
+            into.mask = 0
+            if masks is not None:
+                into.mask = masks[j]
+                if into.mask != 0:
+                    into.keep, into.double[0] = into.double[0], 0
             if which is None and into.n != self.n_terms[j]:
                 raise ValueError(f"terms[{j}] must have {self.n_terms[j]} entries, got {into.n}")
         environment = environment_enter()
@@ -620,11 +663,12 @@ cdef class Sweep:
 
     cdef bint form_sums(self, grads, str of) except -1:
         """Form the sums of every chunk; False if a gradient is not what its parameter asks for."""
-        if of not in ("gg", "gt", "tt"):
+        if of not in PRODUCTS:
             raise ValueError(f"of must be 'gg', 'gt' or 'tt', got {of!r}")
+        cdef int which = PRODUCTS.index(of)
         if not self.take_gradients(grads, False):
             return False
-        self.plan.products = GG if of == "gg" else GT if of == "gt" else TT
+        self.plan.products = <Products> which
         share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4, 0)
         return True
 
@@ -663,7 +707,7 @@ cdef class Sweep:
                     self.plan.nbytes += 2 * len(aims[k][2]) * tensor.nbytes
             tensor.last_tile = self.plan.n_tiles
 
-    def look(self, grads, settings, double clip_value, bint squares):
+    def form_directions(self, grads, settings, double clip_value, bint squares):
         """As :meth:`lrcore.reference.Sweep.look`; None if a gradient is not what its parameter asks for."""
         cdef Py_ssize_t k, i
         cdef Tensor* tensor
@@ -703,7 +747,7 @@ cdef class Sweep:
         environment_leave(environment)
         if not squares:
             return [0.0] * self.plan.n_tensors
-        self.plan.products = UU
+        self.plan.products = DD
         share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4, 0)
         return self.each_total()
 
@@ -741,7 +785,73 @@ cdef class Sweep:
         environment_leave(environment)
         return found
 
-    def step(self, grads, terms, which, double clip_value, bint zero_grad, list counts, after):
+    def look(self, grads, entries, which, double clip_value, plain=()):
+        """Sums over each tensor, as :meth:`lrcore.reference.Sweep.look` forms them; None if a gradient is not what its
+        parameter asks for."""
+        cdef environment_t environment
+        cdef Py_ssize_t n = len(entries), j, i, k, chunk
+        cdef int of
+        cdef Looks* looks
+        cdef Tensor* tensor
+        cdef double[MAX_SUMS] totals
+        cdef LookPlan* plan = &self.look_plan
+        if not self.take_gradients(grads, False):
+            return None
+        if n > self.n_sets:
+            raise ValueError(f"entries must be at most {self.n_sets}, got {n}")
+        if len(which) != self.plan.n_tensors:
+            raise ValueError(f"which must have {self.plan.n_tensors} entries, got {len(which)}")
+        if len(plain) > MAX_SUMS:
+            raise ValueError(f"plain sums must be at most {MAX_SUMS}, got {len(plain)}")
+        if not plan.looks:
+            plan.looks = <Looks*> allocate(self.n_sets, sizeof(Looks))
+            plan.sums = <double*> allocate(self.plan.n_chunks, MAX_SUMS * sizeof(double))
+        plan.plan, plan.clip_value, plan.n_plain = &self.plan, clip_value, len(plain)
+        for k in range(plan.n_plain):
+            of = PRODUCTS.index(plain[k])
+            plan.plain[k] = <Products> of
+        for j in range(n):
+            looks = &plan.looks[j]
+            take_looks(looks, entries[j])
+            if n_sums(plan, looks) > MAX_SUMS:
+                raise ValueError(f"sums of a tensor must be at most {MAX_SUMS}, got {n_sums(plan, looks)}")
+        for k in range(self.plan.n_tensors):
+            tensor = &self.plan.tensors[k]
+            if not tensor.g:
+                continue
+            j = which[k]
+            if not 0 <= j < n:
+                raise ValueError(f"which[{k}] must be in 0 to {n - 1}, got {j}")
+            tensor.looks, looks = j, &plan.looks[j]
+            if looks.group < 0:
+                take_states(looks, entries[j], self.state_names[tensor.group])
+                looks.group = tensor.group
+            elif looks.group != tensor.group:
+                raise ValueError(f"which[{k}] must be of one group with all that are {j}")
+        environment = environment_enter()
+        for j in range(n):
+            for i in range(plan.looks[j].n):
+                for k in range(plan.looks[j].each[i].n_coefficients):
+                    plan.looks[j].each[i].singles[k] = <float> plan.looks[j].each[i].doubles[k]
+        environment_leave(environment)
+        share(look_chunks, plan, self.plan.n_chunks, self.plan.nbytes // 2, 0)
+        found = []
+        for k in range(self.plan.n_tensors):
+            tensor = &self.plan.tensors[k]
+            if not tensor.g:
+                found.append(None)
+                continue
+            memset(totals, 0, sizeof(totals))
+            n = n_sums(plan, &plan.looks[tensor.looks])
+            environment = environment_enter()
+            for chunk in range(tensor.first_chunk, tensor.last_chunk):
+                for i in range(n):
+                    totals[i] += plan.sums[chunk * MAX_SUMS + i]
+            environment_leave(environment)
+            found.append(tuple([totals[i] for i in range(n)]))
+        return found
+
+    def step(self, grads, terms, which, double clip_value, bint zero_grad, list counts, after, masks=None):
         """Apply each tensor's rule and the spans around it, as :meth:`lrcore.reference.Sweep.step` does.
 
         Returns False, having changed nothing, if a gradient is not what its parameter asks for; the caller
@@ -751,7 +861,7 @@ cdef class Sweep:
             raise ValueError("counts must have an entry, got an empty list")
         if not self.take_gradients(grads, zero_grad):
             return False
-        self.take_terms(terms, which)
+        self.take_terms(terms, which, masks)
         self.plan.clip_value, self.plan.zero_grad = clip_value, zero_grad
         share(step_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes, self.plan.streams)
         if self.plan.directions:

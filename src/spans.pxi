@@ -28,3 +28,18 @@ cdef inline void move(floating* average, const floating* theta, floating ema, fl
     cdef Py_ssize_t i
     for i in range(n):
         average[i] = ema * average[i] + one_minus_ema * theta[i]
+
+
+cdef inline bint against(floating u, floating g) noexcept nogil:
+    """Whether a step u goes against the gradient: by their signs, whose product would be lost where it is too small."""
+    cdef floating zero = 0
+    return ((u < zero) & (g > zero)) | ((u > zero) & (g < zero))
+
+
+cdef inline void move_against(floating* theta, const floating* g, const floating* d, floating keep, floating mask,
+                              Py_ssize_t n) noexcept nogil:
+    """The parameters moved by ``mask`` times d where that goes against the gradient."""
+    cdef floating zero = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        theta[i] = keep * theta[i] + (mask * d[i] if against(d[i], g[i]) else zero)

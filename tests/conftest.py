@@ -30,21 +30,34 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
     "RAdam": [{"threshold": 4.0, "betas": (0.9, 0.99)}],
     "Adafactor": [{"momentum": 0.9, "min_dim_size_to_factor": 2.0}],
+    "AdamW": [{"cautious": True}],
+}
+
+# So that the first of few steps at a small rate move float32 too: what is estimated begins larger than by default.
+BEGINS: dict[str, dict[str, Any]] = {
+    "DAdaptAdam": {"estim_lr0": 0.1},
+    "DAdaptSGD": {"d0": 0.1},
+    "DoG": {"init_step": ("distance", 0.1)},
+    "DoWG": {"init_estim_sq_dist": 0.01},
+    "Prodigy": {"estim_lr0": 0.1},
 }
 
 
-def every_optimizer() -> list[Any]:
-    """Every optimizer x library x variant that the library has, with weight decay where it has that."""
-    return list(_every_optimizer())
+def every_optimizer(apart: bool = False) -> list[Any]:
+    """Every optimizer x library x variant that the library has, with weight decay where it has that.
+
+    Only those, if asked for, that step each array as if it were alone.
+    """
+    return [case for case in _every_optimizer() if not (apart and case.values[0].together)]
 
 
 def _every_optimizer() -> Iterator[Any]:
     for name, cls in base.registered().items():
         for like, defaults in cls.defaults.items():
             for variant in (*cls.rules.values(), *VARIANTS.get(name, ())):
-                if not variant.keys() <= defaults.keys():
+                if not variant.keys() - {"cautious"} <= defaults.keys():
                     continue
-                hyper = {"lr": 0.05, **variant, "like": like}
+                hyper = {"lr": 0.05, **BEGINS.get(name, {}), **variant, "like": like}
                 if "weight_decay" in defaults:
                     hyper.setdefault("weight_decay", 0.03)
                 label = "-".join([name, like, *(f"{k}={v}" for k, v in variant.items())])

@@ -474,12 +474,12 @@ def test_a_compiled_sweep_takes_no_aim_that_is_not_its_tensors(build):
     with pytest.raises(ValueError, match="directed once"):
         sweep.direct([good])
     with pytest.raises(ValueError, match=r"settings\[0\] must have 7 entries, got 2"):
-        sweep.look([w * 1], [(1.0, 2.0)], np.inf, False)
+        sweep.form_directions([w * 1], [(1.0, 2.0)], np.inf, False)
     with pytest.raises(ValueError, match="settings must have 1 entries, got 0"):
-        sweep.look([w * 1], [], np.inf, False)
-    assert sweep.look([w[:2] * 1], [(1.0,) * 7], np.inf, False) is None
+        sweep.form_directions([w * 1], [], np.inf, False)
+    assert sweep.form_directions([w[:2] * 1], [(1.0,) * 7], np.inf, False) is None
     with pytest.raises(ValueError, match="directed before it looks"):
-        kernels.sweep([("sgd", [(w, [], None)])], build).look([w * 1], [None], np.inf, False)
+        kernels.sweep([("sgd", [(w, [], None)])], build).form_directions([w * 1], [None], np.inf, False)
     for aim, said in (
         (good._replace(kind="else"), "kind must be one of"),
         (good._replace(dims=(1, 3, 1, 5, 1)), "dims must have a product of 12"),

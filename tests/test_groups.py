@@ -207,7 +207,7 @@ class _Apart:
 
 @every_build
 @pytest.mark.parametrize("structure", ["list", "mapping", "buffer", "groups"])
-@pytest.mark.parametrize(("cls", "hyper"), every_optimizer())
+@pytest.mark.parametrize(("cls", "hyper"), every_optimizer(apart=True))
 def test_a_parameter_that_rests_is_left_alone(cls, hyper, structure, build):
     """It goes on later as one that was alone in its optimizer; steps, decay, averages and numbers too."""
     hyper = {**hyper, "ema": 0.9, "ema_warmup": True}
@@ -318,7 +318,7 @@ def test_a_run_in_which_parameters_rest_goes_on_with_the_same_bits(build, way):
 @settings(max_examples=60, deadline=None)
 @given(
     pattern=st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=8),
-    case=st.sampled_from([(p.values[0], p.values[1]) for p in every_optimizer()]),
+    case=st.sampled_from([(p.values[0], p.values[1]) for p in every_optimizer(apart=True)]),
     build=st.sampled_from(BUILDS),
     clipnorm=st.booleans(),
 )

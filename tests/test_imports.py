@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("structure", "hyperparameters"),
     ("state", "norms"),
     ("groups", "options"),
-    ("stateful",),
+    ("stateful", "sums"),
     ("base", "directed"),
     ("optimizers",),
     ("schedules", "divergence", "averages"),

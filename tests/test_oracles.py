@@ -66,7 +66,7 @@ def has_defaults(like, optimizer, signature):
         others = {"SignSGD": ("momentum",), "Adam": ("amsgrad", "bias_correction_mu", "bias_correction_nu")}
         ours = {name: value for name, value in ours.items() if name not in others.get(optimizer, ())}
     theirs = dict(signature)
-    for name in ("momentum", "weight_decay", "weight_decay_rate", "warmup_steps"):
+    for name in ("momentum", "weight_decay", "weight_decay_rate", "warmup_steps", "beta3", "init_estim_sq_dist"):
         if name in theirs and theirs[name] is None:
             theirs[name] = 0.0
     translated = conventions.translated(like, optimizer, ours)

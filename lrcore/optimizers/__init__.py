@@ -41,6 +41,7 @@ from lrcore.optimizers import (
     nesterov,
     sgd,
     sign,
+    trust,
 )
 from lrcore.optimizers.adam import *  # noqa: F403
 from lrcore.optimizers.adaptive import *  # noqa: F403
@@ -53,6 +54,7 @@ from lrcore.optimizers.muon import *  # noqa: F403
 from lrcore.optimizers.nesterov import *  # noqa: F403
 from lrcore.optimizers.sgd import *  # noqa: F403
 from lrcore.optimizers.sign import *  # noqa: F403
+from lrcore.optimizers.trust import *  # noqa: F403
 
 __all__ = []
 __all__ += sgd.__all__
@@ -63,6 +65,7 @@ __all__ += sign.__all__
 __all__ += moments.__all__
 __all__ += averaging.__all__
 __all__ += layerwise.__all__
+__all__ += trust.__all__
 __all__ += distance.__all__
 __all__ += factored.__all__
 __all__ += muon.__all__

@@ -73,6 +73,7 @@ class Adam(Optimizer):
                   "amsgrad": False, "bias_correction_mu": True, "bias_correction_nu": True},
     }  # fmt: skip
     rules: ClassVar = {"adam": {}, "amsgrad": {"amsgrad": True}, "nadam": {"nesterov": True}}
+    maskable = ("adam", "amsgrad", "nadam")
 
     def __init__(
         self, params: Params, lr: Number | None = None, betas: Betas | None = None, eps: Number | None = None,

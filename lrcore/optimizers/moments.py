@@ -223,6 +223,7 @@ class Adan(Optimizer):
         "timm": {"lr": 1e-3, "betas": (0.98, 0.92, 0.99), "eps": 1e-8, "weight_decay": 0.0, "no_prox": False},
     }
     rules: ClassVar = {"adan": {}}
+    maskable = ("adan",)
     ranges: ClassVar = {"eps_root": "[0, inf)"}
     decoupled = ("optax", "timm")
 

@@ -164,7 +164,7 @@ class Muon(Directed):
         super()._begin(now)
         self._scratch: _Scratch = {}
 
-    def _form(self, h: Values, aim: Aim, g: Array, settings: Settings, t: int) -> None:
+    def _form_outside(self, h: Values, aim: Aim, g: Array, settings: Settings, t: int) -> None:
         if aim.kind != "orthogonal" or not g.size:
             return
         factor, mu, gain = settings

@@ -71,6 +71,7 @@ class NAdam(Optimizer):
         "optax": {"lr": REQUIRED, "betas": (0.9, 0.999), "eps": 1e-8, "eps_root": 0.0},
     }  # fmt: skip
     rules: ClassVar = {"nadam": {}}
+    maskable = ("nadam",)
     ranges: ClassVar = {"momentum_decay": "[0, inf)", "schedule_decay": "[0, inf)"}
     numbers: ClassVar = {"mu_product": "[0, 1]"}
 
@@ -148,6 +149,7 @@ class NAdamW(Optimizer):
         "timm": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2},
     }
     rules: ClassVar = {"nadam": {}}
+    maskable = ("nadam",)
     decoupled = ("optax", "timm")
 
     def __init__(

@@ -64,6 +64,7 @@ class SGD(Optimizer):
         "optax": {"lr": REQUIRED, "momentum": 0.0, "nesterov": False},
     }
     rules: ClassVar = {"sgd": {}, "momentum": {"momentum": 0.9}, "nesterov": {"momentum": 0.9, "nesterov": True}}
+    maskable = ("momentum", "nesterov")
     ranges: ClassVar = {"dampening": "(-inf, inf)"}
 
     def __init__(

@@ -60,6 +60,7 @@ class Lion(Optimizer):
         "timm": {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0},
     }
     rules: ClassVar = {"lion": {}}
+    maskable = ("lion",)
     decoupled = ("optax", "keras", "timm")
 
     def __init__(

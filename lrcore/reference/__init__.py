@@ -17,7 +17,7 @@ from __future__ import annotations
 from lrcore.reference.directions import SETTINGS, STATES, Aim, Settings
 from lrcore.reference.rules import RULES, coefficient_names, state_names
 from lrcore.reference.sums import CHUNK, LANES, chunk_sums
-from lrcore.reference.sweep import Products, Sweep, Terms, any_none, same_objects
+from lrcore.reference.sweep import Entry, Look, Products, Seen, Sweep, Terms, any_none, same_objects
 
 __all__ = [
     "CHUNK",
@@ -26,7 +26,10 @@ __all__ = [
     "SETTINGS",
     "STATES",
     "Aim",
+    "Entry",
+    "Look",
     "Products",
+    "Seen",
     "Settings",
     "Sweep",
     "Terms",

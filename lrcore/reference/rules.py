@@ -15,10 +15,11 @@ import lrcore.reference.moments as moments
 import lrcore.reference.nesterov as nesterov
 import lrcore.reference.sgd as sgd
 import lrcore.reference.sign as sign
+import lrcore.reference.trust as trust
 
 RULES: dict[str, Callable[..., None]] = {
     name: rule
-    for family in (sgd, adaptive, adam, nesterov, sign, moments, averaging, layerwise, distance, factored)
+    for family in (sgd, adaptive, adam, nesterov, sign, moments, averaging, layerwise, trust, distance, factored)
     for name, rule in vars(family).items()
     if isfunction(rule) and rule.__code__.co_varnames[:1] == ("theta",)
 }

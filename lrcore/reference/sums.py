@@ -33,6 +33,17 @@ def chunk_sums(a: Array, b: Array) -> NDArray[np.float64]:
     return totals
 
 
+def against(u: Array, g: Array) -> NDArray[np.bool_]:
+    """Where a step u goes against the gradient: by their signs, whose product would be lost where it is too small."""
+    found: NDArray[np.bool_] = ((u < 0) & (g > 0)) | ((u > 0) & (g < 0))
+    return found
+
+
+def agreements(u: Array, g: Array) -> NDArray[np.float64]:
+    """How many elements of u go against the gradient, as an only sum: counting is exact in any order."""
+    return np.array([float(np.count_nonzero(against(u, g)))])
+
+
 def in_order(terms: NDArray[np.float64]) -> float:
     """Their sum, added one after another from zero: NumPy's own ``sum`` adds in pairs."""
     total = 0.0

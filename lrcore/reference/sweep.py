@@ -11,11 +11,21 @@ from numpy.typing import NDArray
 
 from lrcore.arrays import Array, assignment
 from lrcore.reference.directions import Aim, Direction, Settings
-from lrcore.reference.rules import RULES
-from lrcore.reference.sums import CHUNK, chunk_sums, in_order
+from lrcore.reference.rules import RULES, state_names
+from lrcore.reference.sums import CHUNK, against, agreements, chunk_sums, in_order
 
 Products = Literal["gg", "gt", "tt"]
 """What is summed: the squares of the gradient, its products with the parameter, the squares of the parameter."""
+
+Seen = Literal["u", "uu", "ug", "gg", "agree"]
+"""What is summed of a look, which makes u of a parameter: the elements of u, their squares, their products with the
+gradient as the rule takes it, the squares of that; and how many elements of u step against it."""
+
+Look = tuple[str, Sequence[float], Sequence[Seen]]
+"""A rule, all of its coefficients, and what is summed."""
+
+Entry = tuple[float, float, Sequence[Look]]
+"""``factor, l2``, as of :data:`Terms`, and the looks at a tensor; see :meth:`Sweep.look`."""
 
 Terms = tuple[float, ...]
 """``factor, l2, ema, one_minus_ema, begins``, then the coefficients of the rule; see :meth:`Sweep.step`."""
@@ -36,7 +46,8 @@ def any_none(items: Sequence[object]) -> bool:
 class Sweep:
     """One step over all tensors of a model; the compiled builds have a class of the same name and methods.
 
-    ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states, average or None)``. Where a
+    ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states, average or None)``. After the
+    states of the rule may come others, for looks alone: their names are then a third entry of the group. Where a
     gradient is None, its tensor rests: nothing of it is read or changed, and its sums are 0.
 
     Attributes
@@ -45,21 +56,27 @@ class Sweep:
         For each tensor, the number of the first of its chunks; at the end, how many there are.
     """
 
-    def __init__(self, groups: Sequence[tuple[str, Sequence[tuple[Array, Sequence[Array], Array | None]]]]) -> None:
-        self._tensors = [(RULES[rule], *tensor) for rule, tensors in groups for tensor in tensors]
-        self._group = [j for j, (_, tensors) in enumerate(groups) for _ in tensors]
+    def __init__(self, groups: Sequence[Any]) -> None:
+        self._tensors: list[tuple[Any, Array, list[Array], Array | None]] = []
+        self._seen: list[dict[str, Array]] = []
+        self._group: list[int] = []
         self.chunks = [0]
-        for _, theta, _, _ in self._tensors:
-            self.chunks.append(self.chunks[-1] + -(-theta.size // CHUNK))
+        for j, (rule, tensors, *names) in enumerate(groups):
+            own = state_names(rule)
+            for theta, states, average in tensors:
+                self._tensors.append((RULES[rule], theta, list(states[: len(own)]), average))
+                self._seen.append(dict(zip((*own, *(names[0] if names else ())), states, strict=True)))
+                self._group.append(j)
+                self.chunks.append(self.chunks[-1] + -(-theta.size // CHUNK))
         self.aims: list[Aim | None] = [None] * len(self._tensors)
         self._directions: list[Direction | None] = [None] * len(self._tensors)
 
     def direct(self, aims: Sequence[Aim | None]) -> None:
-        """From now on the rule of a tensor with an aim steps along its direction, see :meth:`look`."""
+        """From now on the rule of a tensor with an aim steps along its direction, see :meth:`form_directions`."""
         self.aims = list(aims)
         self._directions = [None if aim is None else Direction(aim) for aim in aims]
 
-    def look(
+    def form_directions(
         self, grads: Sequence[Array | None], settings: Sequence[Settings | None], clip_value: float, squares: bool
     ) -> list[float]:
         """Form what the directions of the next step need; the sum of squares of each, 0 unless asked for.
@@ -71,7 +88,7 @@ class Sweep:
         with np.errstate(all="ignore"):
             for k, (g, given, direction) in enumerate(zip(grads, settings, self._directions, strict=True)):
                 if g is not None and given is not None and direction is not None:
-                    prepared = _prepared(g, given[0], clip_value)
+                    prepared = _scaled(g, given[0], clip_value)
                     direction.look(prepared, given[1:])
                     if squares:
                         u = direction.along(prepared, write=False)
@@ -98,6 +115,36 @@ class Sweep:
         sums = self.block_sums(grads, of)
         return [in_order(sums[a:b]) for a, b in zip(self.chunks, self.chunks[1:], strict=False)]
 
+    def look(
+        self,
+        grads: Sequence[Array | None],
+        entries: Sequence[Entry],
+        which: Sequence[int],
+        clip_value: float,
+        plain: Sequence[Products] = (),
+    ) -> list[tuple[float, ...] | None]:
+        """Sums over each tensor by itself, None for one that rests: ``plain`` ones, of the gradient as it is; then
+        those of each look. A look is a rule run on copies of the parameter and of its states: nothing is changed.
+
+        Tensor k takes ``entries[which[k]]``.
+        """
+        found: list[tuple[float, ...] | None] = []
+        with np.errstate(all="ignore"):
+            for (_, theta, _, _), seen, g, k in zip(self._tensors, self._seen, grads, which, strict=True):
+                if g is None:
+                    found.append(None)
+                    continue
+                factor, l2, looks = entries[k]
+                sums = [chunk_sums(theta if of == "tt" else g, g if of == "gg" else theta) for of in plain]
+                prepared = _prepared(g, theta, factor, clip_value, l2)
+                for rule, coefficients, products in looks:
+                    u = theta.copy()
+                    RULES[rule](u, prepared, *(seen[name].copy() for name in state_names(rule)), *coefficients)
+                    of_look = {"u": (u, np.ones_like(u)), "uu": (u, u), "ug": (u, prepared), "gg": (prepared, prepared)}
+                    sums += [agreements(u, prepared) if of == "agree" else chunk_sums(*of_look[of]) for of in products]
+                found.append(tuple(map(in_order, sums)))
+        return found
+
     def step(
         self,
         grads: Sequence[Array | None],
@@ -107,13 +154,16 @@ class Sweep:
         zero_grad: bool,
         counts: list[Any],
         after: object,
+        masks: Sequence[float] | None = None,
     ) -> bool:
         """Multiply the gradient by ``factor``, clip its elements to ± ``clip_value``, add the penalty ``l2``; apply
         the rule; move the average of the parameters towards them; zero the gradient if asked to. Where ``begins``,
         the average is first made the parameters as they are before the rule.
 
-        Tensor k takes ``terms[which[k]]``; without ``which``, those numbered as its group. In the end ``counts[0]``
-        is ``after``. All or nothing: what was changed before an interrupt is put back.
+        Tensor k takes ``terms[which[k]]``; without ``which``, those numbered as its group. Where the entry of ``masks``
+        of that number is not 0, a parameter moves, its decay aside, only where that is against its gradient, and so
+        many times as far. In the end ``counts[0]`` is ``after``. All or nothing: what was changed before an interrupt
+        is put back.
         """
         which = self._group if which is None else which
         changed: list[Any] = []
@@ -128,7 +178,8 @@ class Sweep:
                     self._tensors, self._directions, grads, which, strict=True
                 ):
                     if g is not None:
-                        self._step(rule, theta, g, states, average, direction, terms[k], clip_value, zero_grad)
+                        mask = masks[k] if masks else 0.0
+                        self._step(rule, theta, g, states, average, direction, terms[k], clip_value, zero_grad, mask)
             counts[0] = after
         finally:
             if counts[0] is not after:
@@ -138,26 +189,35 @@ class Sweep:
     @staticmethod
     def _step(
         rule: Any, theta: Array, g: Array, states: Sequence[Array], average: Array | None,
-        direction: Direction | None, terms: Terms, clip_value: float, zero_grad: bool,
+        direction: Direction | None, terms: Terms, clip_value: float, zero_grad: bool, mask: float,
     ) -> None:  # fmt: skip
-        factor, l2, ema, one_minus_ema, begins, *coefficients = terms
+        factor, l2, ema, one_minus_ema, begins, keep, *coefficients = terms
         if average is not None and begins:
             average[...] = theta
-        prepared = _prepared(g, factor, clip_value)
-        if l2:
-            prepared = prepared + l2 * theta
+        prepared = _prepared(g, theta, factor, clip_value, l2)
         if direction is not None:
             prepared = direction.along(prepared, write=True)
             direction.commit()
-        rule(theta, prepared, *states, *coefficients)
+        if mask:
+            d = np.zeros_like(theta)
+            rule(d, prepared, *states, 0.0, *coefficients)
+            theta[...] = keep * theta + np.where(against(d, prepared), mask * d, 0.0)
+        else:
+            rule(theta, prepared, *states, keep, *coefficients)
         if average is not None:
             average[...] = ema * average + one_minus_ema * theta
         if zero_grad:
             g[...] = 0
 
 
-def _prepared(g: Array, factor: float, clip_value: float) -> Array:
+def _scaled(g: Array, factor: float, clip_value: float) -> Array:
     """The gradient scaled and clipped."""
     if factor == 1.0 and clip_value == np.inf:
         return g
     return np.clip(factor * g, -clip_value, clip_value)
+
+
+def _prepared(g: Array, theta: Array, factor: float, clip_value: float, l2: float) -> Array:
+    """The gradient as a rule takes it."""
+    scaled = _scaled(g, factor, clip_value)
+    return scaled + l2 * theta if l2 else scaled

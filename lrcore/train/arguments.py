@@ -24,7 +24,7 @@ _MODELS = ("mlp", "softmax", "linear")
 _HIDDEN = (256,)
 _BATCH_SIZE = 16
 # Without --lr and --like, where the default needs patience, or weight decay, and a rate that is found is too high.
-_RATES = {"SGD": 0.05, "LARC": 0.05, "Lion": 1e-3, "SM3": 0.1, "SimplifiedAdEMAMix": 1e-5}
+_RATES = {"SGD": 0.05, "LAMB": 1e-3, "LARC": 0.05, "Lion": 1e-3, "SM3": 0.1, "SimplifiedAdEMAMix": 1e-5}
 _WIDEST, _DEEPEST = 16384, 100  # units of a hidden layer, hidden layers
 _PATIENCE = 10  # epochs, where an option comes without a number
 _LOW, _HIGH, _TRIALS = 1e-7, 10.0, 100  # of find-lr

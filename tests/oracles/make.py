@@ -98,7 +98,7 @@ class Keras:
         return SimpleNamespace(**own)
 
     def factory(self, case: Case) -> Callable[..., Any]:
-        return getattr(self.keras.optimizers, {"NAdam": "Nadam"}.get(case.optimizer, case.optimizer))
+        return getattr(self.keras.optimizers, {"NAdam": "Nadam", "LAMB": "Lamb"}.get(case.optimizer, case.optimizer))
 
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], list[Any]]]:
         variables = [self.keras.Variable(array, dtype="float64") for array in params]
@@ -133,7 +133,7 @@ class Optax:
         factored.__defaults__ = (*factored.__defaults__[:-1], lambda i, exponent: 1.0 - (i + 1.0) ** -exponent)
 
     def factory(self, case: Case) -> Callable[..., Any]:
-        name = case.optimizer.lower()
+        name = {"DAdaptAdam": "dadaptadamw"}.get(case.optimizer, case.optimizer.lower())
         if case.hyper.get("amsgrad"):
             name = "amsgrad"
         if name == "signsgd" and case.hyper.get("momentum"):
@@ -157,7 +157,7 @@ class Optax:
             # Its loops would be traced at each step.
             return made._replace(update=self.jax.jit(made.update)) if case.optimizer == "Muon" else made
 
-        state = transformation(rate(0)).init(params)
+        state = transformation(rate(0)).init(list(params))  # which it may keep, and params changes
         # A root of a count has the width of the count, so that MADGRAD falls into float32: counts of 64 bits here.
         state = self.jax.tree.map(lambda leaf: leaf.astype("int64") if leaf.dtype == "int32" else leaf, state)
 
