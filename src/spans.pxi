@@ -28,3 +28,39 @@ cdef inline void move(floating* average, const floating* theta, floating ema, fl
     cdef Py_ssize_t i
     for i in range(n):
         average[i] = ema * average[i] + one_minus_ema * theta[i]
+
+
+cdef inline void amplify(floating* prepared, floating* grokfast, floating alpha, floating one_minus_alpha,
+                         floating lamb, Py_ssize_t n) noexcept nogil:
+    """The slow part of the gradients, once more."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        grokfast[i] = alpha * grokfast[i] + one_minus_alpha * prepared[i]
+        prepared[i] = prepared[i] + lamb * grokfast[i]
+
+
+cdef inline void correct(floating* prepared, floating* previous, floating correction, floating size,
+                         Py_ssize_t n) noexcept nogil:
+    """The gradient against its noise, at most of norm 1."""
+    cdef floating g
+    cdef Py_ssize_t i
+    for i in range(n):
+        g = prepared[i]
+        prepared[i] = (g + correction * (g - previous[i])) / size
+        previous[i] = g
+
+
+cdef inline void add_penalty(floating* prepared, const floating* theta, floating l2, Py_ssize_t n) noexcept nogil:
+    """The gradient of the L2 penalty, where spans came between."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        prepared[i] = prepared[i] + l2 * theta[i]
+
+
+cdef inline void synchronize(floating* theta, floating* slow, floating one_minus_pull, floating pull,
+                             Py_ssize_t n) noexcept nogil:
+    """The slow parameters drawn to the fast, which begin from them again."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        slow[i] = one_minus_pull * slow[i] + pull * theta[i]
+        theta[i] = slow[i]

@@ -15,15 +15,20 @@ A rule is found here by being a function of a family's module whose first argume
 from __future__ import annotations
 
 from lrcore.reference.rules import RULES, coefficient_names, state_names
+from lrcore.reference.spans import AROUND, GradientTerms, Tail
 from lrcore.reference.sums import CHUNK, LANES, chunk_sums
-from lrcore.reference.sweep import Products, Sweep, Terms, any_none, same_objects
+from lrcore.reference.sweep import Filters, Products, Sweep, Terms, any_none, same_objects
 
 __all__ = [
+    "AROUND",
     "CHUNK",
     "LANES",
     "RULES",
+    "Filters",
+    "GradientTerms",
     "Products",
     "Sweep",
+    "Tail",
     "Terms",
     "any_none",
     "chunk_sums",

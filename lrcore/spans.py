@@ -1,0 +1,164 @@
+"""The options of every optimizer that keep state around its rule: what they remember, and the terms of a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from lrcore import checks, hyperparameters
+from lrcore.arrays import Array
+from lrcore.groups import ParameterGroup, Values
+from lrcore.reference import Filters, GradientTerms, Products, Tail
+from lrcore.state import Clocks, Initial
+
+Ema = float | Literal["mean"] | None
+Pair = tuple[float, float]
+
+Each = tuple[float, dict[str, float]]
+"""For an array that does not rest, what its gradient is multiplied by, and the sums asked for."""
+
+Filter = tuple[GradientTerms, float]
+"""What the spans of the gradient take for an array, and what the corrected gradient is divided by."""
+
+
+class Spans(NamedTuple):
+    """Which of them an optimizer has, as they are kept: see its parameters of the same names."""
+
+    ema: Ema = None
+    ema_warmup: bool = False
+    lookahead: tuple[int, float] | None = None
+    grokfast: Pair | None = None
+    mars: float | None = None
+    corrects: bool = False
+    """Whether gradients are corrected by those before: by ``mars``, or by what a class has in its place."""
+
+    @property
+    def average(self) -> dict[str, Initial]:
+        """What averages begin with, if they are kept."""
+        return {} if self.ema is None else {"average": "parameter"}
+
+    @property
+    def around(self) -> dict[str, Initial]:
+        """What the state of the others begins with, by name, as in ``reference.AROUND``."""
+        begins: dict[str, tuple[bool, Initial]] = {
+            "slow": (self.lookahead is not None, "parameter"),
+            "grokfast": (self.grokfast is not None, 0.0),
+            "previous": (self.corrects, 0.0),
+        }
+        return {name: initial for name, (kept, initial) in begins.items() if kept}
+
+    @property
+    def followers(self) -> list[str]:
+        """Names of state that is the parameter before its first step."""
+        return [name for name, initial in (self.average | self.around).items() if initial == "parameter"]
+
+    @property
+    def filters(self) -> bool:
+        """Whether rules see other gradients than those that are scaled and clipped."""
+        return self.grokfast is not None or self.corrects
+
+    def ema_at(self, t: int) -> Pair:
+        """Weights of the average and of the parameter at the t-th step of a parameter."""
+        if self.ema is None:
+            return 1.0, 0.0
+        if self.ema == "mean":
+            return (t - 1) / t, 1.0 / t
+        ema = min(self.ema, (1 + t) / (10 + t)) if self.ema_warmup else self.ema if t > 1 else 0.0
+        return ema, 1.0 - ema
+
+    def filter_at(self, t: int, gamma: float | None = None, beta1: float = 0.0) -> GradientTerms:
+        """What the spans of the gradient take at the t-th step; without ``gamma`` it is not corrected."""
+        alpha, lamb = self.grokfast or (0.0, 0.0)
+        alpha = alpha if t > 1 else 0.0
+        if gamma is None:
+            return GradientTerms(alpha, 1.0 - alpha, lamb)
+        return GradientTerms(alpha, 1.0 - alpha, lamb, True, gamma * beta1 / (1.0 - beta1) if t > 1 else 0.0)
+
+    def head(self, t: int) -> tuple[float, float, bool]:
+        """The terms of the average at the t-th step."""
+        return *self.ema_at(t), t == 1
+
+    def tail(self, t: int, known: Filter | None) -> tuple[float, ...]:
+        """The terms of the others at the t-th step; those of the gradient where they are known already."""
+        if not self.around:
+            return ()
+        terms, size = known or (self.filter_at(t), 1.0)
+        k, alpha = self.lookahead or (0, 0.0)
+        return Tail(*terms, size, k > 0 and t % k == 0, 1.0 - alpha, alpha)
+
+
+def checked(
+    name: str, known: Mapping[str, Any], ema: Any, ema_warmup: Any, lookahead: Any, grokfast: Any, mars: Any,
+    corrects: bool,
+) -> Spans:  # fmt: skip
+    """The options as they are kept, of an optimizer of this name with these hyperparameters; raises if they cannot be.
+
+    ``corrects`` says that it has a correction of gradients of its own.
+    """
+    warmup = checks.flag("ema_warmup", ema_warmup)
+    if isinstance(ema, str):
+        checks.one_of("ema", ema, "mean")
+        if warmup:
+            raise ValueError("ema_warmup must not be given with ema='mean', whose first weights are 0, 1/2, 2/3, …")
+    elif ema is not None:
+        ema = hyperparameters.number("ema", ema)
+    if lookahead is not None:
+        k, alpha = _pair("lookahead", lookahead)
+        lookahead = checks.whole("lookahead[0]", k, 1), checks.number("lookahead[1]", alpha, "[0, 1]")
+    if grokfast is not None:
+        alpha, lamb = _pair("grokfast", grokfast)
+        grokfast = checks.number("grokfast[0]", alpha, "[0, 1)"), checks.number("grokfast[1]", lamb, "[0, inf)")
+    if mars is not None:
+        mars = checks.number("mars", mars, "[0, inf)")
+        if corrects or "betas" not in known:
+            reason = "corrects its gradients by itself" if corrects else "has no betas"
+            raise ValueError(f"mars must not be given for {name}, which {reason}; got {mars}")
+    return Spans(ema, warmup, lookahead, grokfast, mars, corrects or mars is not None)
+
+
+def filtered(
+    spans: Spans, gamma: Callable[[Values, Array], float | None], wanted: Iterable[Products],
+    thetas: Sequence[Array | None], moving: Sequence[tuple[ParameterGroup, Clocks]], each: Iterable[Each], step: int,
+    totals: Callable[[Products, Filters], list[float]],
+) -> tuple[Iterator[Each], Iterator[Filter]]:  # fmt: skip
+    """``each`` with sums of gradients as rules see them, and what is done to the gradients, array by array.
+
+    ``thetas`` has None for an array that rests; ``moving`` and ``each`` have the others alone. ``gamma`` says how much
+    the gradient of a parameter is corrected, and ``totals`` gives sums over each array of filtered gradients.
+    """
+    filters: list[tuple[float, GradientTerms] | None] = [None] * len(thetas)
+    present = [(k, theta) for k, theta in enumerate(thetas) if theta is not None]
+    each = list(each)
+    terms: list[GradientTerms] = []
+    for (k, theta), (group, ((t, _),)), (scale, _) in zip(present, moving, each, strict=True):
+        h, _, _, _, sign = group.cell[0][0] or group.at(step, t + 1)
+        much = gamma(h, theta)
+        terms.append(spans.filter_at(t + 1, much, 0.0 if much is None else h["betas"][0]))
+        filters[k] = sign * scale, terms[-1]
+    of_gradients = dict.fromkeys((*(("gg",) if spans.corrects else ()), *(of for of in wanted if of != "tt")))
+    columns = {of: totals(of, filters) for of in of_gradients}
+    made: list[Each] = []
+    done: list[Filter] = []
+    for (k, _), (scale, sums), mine in zip(present, each, terms, strict=True):
+        size = 1.0
+        if mine.corrects:
+            norm = math.sqrt(columns["gg"][k])
+            size = norm if norm > 1.0 or norm != norm else 1.0
+        powers = {"gg": size * size, "gt": size}
+        made.append((scale, {of: columns[of][k] / powers[of] if of in powers else sums[of] for of in sums}))
+        done.append((mine, size))
+    return iter(made), iter(done)
+
+
+def _pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Two entries, or the reason why they are none."""
+    what = {"lookahead": "k and alpha", "grokfast": "alpha and lamb"}[name]
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be a pair, {what}, got {checks.shown(value)}")
+    if len(value) != 2:
+        raise ValueError(f"{name} must be a pair, {what}, got {len(value)} entries")
+    return value[0], value[1]
