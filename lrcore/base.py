@@ -345,10 +345,11 @@ class Optimizer(Stateful):
         which = None
         if by_array or uneven or (any_none(gathered) if len(gathered) > 1 else gathered[0] is None):
             moving, which = Now(step, every, uneven, roster).moving(gathered, by_name, apart=by_array)
-        each = iter(self._each(sweep, gathered, by_name, factor)) if by_array else None
-        filters = None
-        if each is not None and self._spans.filters:
-            each, filters = self._filtered(sweep, gathered, by_name, each, moving, step)
+        each = filters = None
+        if by_array:
+            each = iter(self._each(sweep, gathered, by_name, factor))
+            if self._spans.filters:
+                each, filters = self._filtered(sweep, gathered, by_name, each, moving, step)
         rate = None
         terms, moved = [], []
         for group, ((t, numbers),) in moving:

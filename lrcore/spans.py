@@ -61,11 +61,12 @@ class Spans(NamedTuple):
         return self.grokfast is not None or self.corrects
 
     def ema_at(self, t: int) -> Pair:
-        """Weights of the average and of the parameter at the t-th step of a parameter."""
+        """Weights of the average and of the parameter at the t-th step of a parameter; where the first is 1, the other
+        is that of the distance between them, see ``reference.spans.move``."""
         if self.ema is None:
             return 1.0, 0.0
         if self.ema == "mean":
-            return (t - 1) / t, 1.0 / t
+            return (1.0, 1.0 / t) if t > 1 else (0.0, 1.0)
         ema = min(self.ema, (1 + t) / (10 + t)) if self.ema_warmup else self.ema if t > 1 else 0.0
         return ema, 1.0 - ema
 
@@ -87,7 +88,7 @@ class Spans(NamedTuple):
             return ()
         terms, size = known or (self.filter_at(t), 1.0)
         k, alpha = self.lookahead or (0, 0.0)
-        return Tail(*terms, size, k > 0 and t % k == 0, 1.0 - alpha, alpha)
+        return Tail(*terms, size, k > 0 and t % k == 0, alpha)
 
 
 def checked(
@@ -99,8 +100,7 @@ def checked(
     ``corrects`` says that it has a correction of gradients of its own.
     """
     warmup = checks.flag("ema_warmup", ema_warmup)
-    if isinstance(ema, str):
-        checks.one_of("ema", ema, "mean")
+    if isinstance(ema, str) and ema == "mean":
         if warmup:
             raise ValueError("ema_warmup must not be given with ema='mean', whose first weights are 0, 1/2, 2/3, …")
     elif ema is not None:

@@ -45,8 +45,7 @@ cdef enum:
     MAX_STATES = 6
     MAX_COEFFICIENTS = 24
     HEAD = 5  # terms before the coefficients of the rule, as in lrcore/reference/sweep.py
-    N_FILTER = 5  # of the tail, those that gradients take
-    TAIL = 9  # and after them, where spans have state besides averages, as in lrcore/reference/spans.py
+    TAIL = 8  # and after them, where spans have state besides averages, as in lrcore/reference/spans.py
 
 
 @cython.final
@@ -113,7 +112,6 @@ cdef struct Terms:
     double correction
     double size  # what the corrected gradient is divided by
     bint synchronizes  # whether slow parameters and parameters meet
-    double one_minus_pull
     double pull
     double[MAX_COEFFICIENTS] double
     float[MAX_COEFFICIENTS] single
@@ -222,8 +220,10 @@ cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, b
     else:
         tensor.double(theta, g, states, coefficients, n)
     if slow and terms.synchronizes:
-        synchronize(theta, slow, <floating> terms.one_minus_pull, <floating> terms.pull, n)
-    if average:
+        synchronize(theta, slow, <floating> terms.pull, n)
+    if average and terms.ema == 1:
+        approach(average, theta, <floating> terms.one_minus_ema, n)
+    elif average:
         move(average, theta, <floating> terms.ema, <floating> terms.one_minus_ema, n)
     if zero_grad:
         memset(<floating*> tensor.g + start, 0, n * sizeof(floating))
@@ -378,8 +378,9 @@ def any_none(items):
 
 cdef bint take_filter(Terms* into, terms) except False:
     """Note what the spans of the gradient take, the first of a tail."""
-    into.alpha, into.one_minus_alpha, into.lamb = terms[0], terms[1], terms[2]
-    into.corrects, into.correction = terms[3], terms[4]
+    alpha, one_minus_alpha, lamb, corrects, correction = terms
+    into.alpha, into.one_minus_alpha, into.lamb = alpha, one_minus_alpha, lamb
+    into.corrects, into.correction = corrects, correction
     return True
 
 
@@ -572,8 +573,8 @@ cdef class Sweep:
             for i in range(HEAD, stop):
                 into.double[i - HEAD] = values[i]
             if self.n_tail:
-                take_filter(into, values[stop:])
-                into.size, into.synchronizes, into.one_minus_pull, into.pull = values[stop + N_FILTER:]
+                take_filter(into, values[stop:stop + 5])
+                into.size, into.synchronizes, into.pull = values[stop + 5], values[stop + 6], values[stop + 7]
             if which is None and into.n != self.n_terms[j]:
                 raise ValueError(f"terms[{j}] must have {self.n_terms[j]} entries, got {into.n}")
         environment = environment_enter()

@@ -30,6 +30,13 @@ cdef inline void move(floating* average, const floating* theta, floating ema, fl
         average[i] = ema * average[i] + one_minus_ema * theta[i]
 
 
+cdef inline void approach(floating* average, const floating* theta, floating share, Py_ssize_t n) noexcept nogil:
+    """The average moved towards the parameters by a share of the distance, as a mean is."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        average[i] = average[i] + share * (theta[i] - average[i])
+
+
 cdef inline void amplify(floating* prepared, floating* grokfast, floating alpha, floating one_minus_alpha,
                          floating lamb, Py_ssize_t n) noexcept nogil:
     """The slow part of the gradients, once more."""
@@ -57,10 +64,9 @@ cdef inline void add_penalty(floating* prepared, const floating* theta, floating
         prepared[i] = prepared[i] + l2 * theta[i]
 
 
-cdef inline void synchronize(floating* theta, floating* slow, floating one_minus_pull, floating pull,
-                             Py_ssize_t n) noexcept nogil:
+cdef inline void synchronize(floating* theta, floating* slow, floating pull, Py_ssize_t n) noexcept nogil:
     """The slow parameters drawn to the fast, which begin from them again."""
     cdef Py_ssize_t i
     for i in range(n):
-        slow[i] = one_minus_pull * slow[i] + pull * theta[i]
+        slow[i] = slow[i] + pull * (theta[i] - slow[i])
         theta[i] = slow[i]

@@ -21,6 +21,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "Adagrad": [{"initial_accumulator_value": 0.5}],
     "RMSprop": [{"momentum": 0.7}, {"centered": True, "momentum": 0.7}],
     "Adam": [{"decoupled_weight_decay": True, "weight_decay": 0.1}],
+    "MARS": [{"optimize_1d": True, "gamma": 0.3}],
 }
 
 

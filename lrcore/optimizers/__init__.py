@@ -17,6 +17,8 @@ two counts meet in :meth:`Optimizer.step` and nowhere else.
     1e-8, and only there Adam has ``amsgrad``. (The commit after 2.3.1 has Adagrad begin at 0.1, with lr 1e-3.)
 ``"optax"``
     optax 0.2 (``optax/_src/alias.py``). The rate has no default.
+``"timm"``
+    timm 1 (``timm/optim``).
 
 A hyperparameter that a library does not have under that name raises. Any that is a number may also be a callable
 ``step -> float``; its value is checked at each step, before anything has changed.
@@ -25,7 +27,7 @@ A hyperparameter that a library does not have under that name raises. Any that i
 from __future__ import annotations
 
 from lrcore.base import register
-from lrcore.optimizers import adam, adaptive, averaging, distance, factored, layerwise, moments, sgd, sign
+from lrcore.optimizers import adam, adaptive, averaging, distance, factored, layerwise, moments, sgd, sign, variance
 from lrcore.optimizers.adam import *  # noqa: F403
 from lrcore.optimizers.adaptive import *  # noqa: F403
 from lrcore.optimizers.averaging import *  # noqa: F403
@@ -35,6 +37,7 @@ from lrcore.optimizers.layerwise import *  # noqa: F403
 from lrcore.optimizers.moments import *  # noqa: F403
 from lrcore.optimizers.sgd import *  # noqa: F403
 from lrcore.optimizers.sign import *  # noqa: F403
+from lrcore.optimizers.variance import *  # noqa: F403
 
 __all__ = []
 __all__ += sgd.__all__
@@ -46,6 +49,7 @@ __all__ += averaging.__all__
 __all__ += layerwise.__all__
 __all__ += distance.__all__
 __all__ += factored.__all__
+__all__ += variance.__all__
 
 for _name in __all__:
     register(globals()[_name])

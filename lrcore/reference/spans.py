@@ -36,7 +36,6 @@ class Tail(NamedTuple):
     correction: float
     size: float
     synchronizes: float
-    one_minus_pull: float
     pull: float
 
 
@@ -69,7 +68,16 @@ def correct(g: Array, previous: Array, correction: float, size: float) -> Array:
     return c
 
 
-def synchronize(theta: Array, slow: Array, one_minus_pull: float, pull: float) -> None:
+def move(average: Array, theta: Array, ema: float, one_minus_ema: float) -> None:
+    """The average moved towards the parameters: by that share of the distance where ``ema`` is 1, as a mean is, whose
+    changing weights would not add up to 1 once they are rounded."""
+    if ema == 1.0:
+        average[...] = average + one_minus_ema * (theta - average)
+    else:
+        average[...] = ema * average + one_minus_ema * theta
+
+
+def synchronize(theta: Array, slow: Array, pull: float) -> None:
     """Zhang et al. 2019 (Lookahead), algorithm 1: slow parameters drawn to the fast, which begin from them again."""
-    slow[...] = one_minus_pull * slow + pull * theta
+    slow[...] = slow + pull * (theta - slow)
     theta[...] = slow

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lrcore.arrays import Array, assignment
 from lrcore.reference.rules import RULES
-from lrcore.reference.spans import AROUND, GradientTerms, Tail, filtered, prepared, synchronize
+from lrcore.reference.spans import AROUND, GradientTerms, Tail, filtered, move, prepared, synchronize
 from lrcore.reference.sums import CHUNK, chunk_sums, in_order
 
 Products = Literal["gg", "gt", "tt"]
@@ -152,8 +152,8 @@ class Sweep:
             seen = seen + l2 * theta
         rule(theta, seen, *states, *coefficients)
         if tail is not None and tail.synchronizes:
-            synchronize(theta, around["slow"], tail.one_minus_pull, tail.pull)
+            synchronize(theta, around["slow"], tail.pull)
         if average is not None:
-            average[...] = ema * average + one_minus_ema * theta
+            move(average, theta, ema, one_minus_ema)
         if zero_grad:
             g[...] = 0
