@@ -225,6 +225,15 @@ def test_the_order_of_what_is_done_to_a_gradient_by_hand(build):
     np.testing.assert_allclose(state["v"], seen * seen, rtol=1e-14)
     np.testing.assert_allclose(theta, np.array([1.0, -2.0]) - np.sign(seen), rtol=1e-14)
     np.testing.assert_array_equal(state["slow"], [1.0, -2.0])
+    # The second, -(1, 1): e = (-2, 0), g = (-3, -1), c = g + (0.25 * 0.5 / 0.5) (3, -3) = (-2.25, -1.75).
+    before = theta.copy()
+    opt.step(np.array([1.0, 1.0]))
+    state = opt.state_dict()["state"]["0"]
+    second = np.array([-2.25, -1.75]) / math.hypot(2.25, 1.75) + 0.5 * before
+    np.testing.assert_allclose(state["v"], second * second, rtol=1e-14)
+    m = 0.5 * (0.5 * seen) + 0.5 * second
+    fast = before - m / 0.75 / np.abs(second)
+    np.testing.assert_allclose(theta, (np.array([1.0, -2.0]) + fast) / 2, rtol=1e-14)
 
 
 @pytest.mark.parametrize("build", PLAIN)
@@ -303,7 +312,54 @@ def test_a_gradient_that_is_not_finite_is_not_made_finite(build, bad):
     opt.step(g)
     other.step(g)
     np.testing.assert_array_equal(np.isfinite(theta), [[False, True], [True, True]])
-    assert np.isnan(other.params[0, 0])
+    assert np.isnan(other.params).all()  # its norm is none
+
+
+class Scaled(lr.Adam):
+    """A rate by the sums of gradients, and what those were."""
+
+    sums = ("gg", "gt", "tt")
+
+    def _coefficients(self, rule, h, lr, t, numbers):
+        seen.append([numbers[of] for of in self.sums])
+        return super()._coefficients(rule, h, lr / math.sqrt(numbers["gg"]), t, numbers)
+
+
+seen: list[list[float]] = []
+
+
+@pytest.mark.parametrize("build", PLAIN)
+@pytest.mark.parametrize("options", [{"grokfast": (0.8, 2.0)}, {"mars": 0.3}, {"grokfast": (0.8, 2.0), "mars": 0.3}])
+def test_sums_are_of_gradients_as_the_rule_sees_them(build, options):
+    """Clipped, filtered and corrected; on arrays of more than one chunk."""
+    values = [np.random.default_rng(k).standard_normal(n) for k, n in enumerate((3, 5000))]
+    params = [v.copy() for v in values]
+    with kernels.using(build):
+        opt = Scaled(params, lr=0.01, clip_value=0.7, **options)
+    recorded = []
+    formulas = [Formula(lambda theta, g, t: recorded.append(g) or theta, v, **options) for v in values]
+    for k in range(4):
+        before = [p.copy() for p in params]
+        grads = [np.random.default_rng(10 * k + j).standard_normal(v.size) for j, v in enumerate(values)]
+        del seen[:], recorded[:]
+        opt.step(grads, grad_scale=2.0)
+        for formula, g in zip(formulas, grads, strict=True):
+            formula.step(np.clip(g / 2, -0.7, 0.7))
+        expected = [[g @ g, g @ theta, theta @ theta] for g, theta in zip(recorded, before, strict=True)]
+        np.testing.assert_allclose(seen, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("build", PLAIN)
+def test_neither_a_mean_nor_slow_parameters_drift(build):
+    """In float32, where weights would not add up to 1: of constant parameters both are these parameters."""
+    theta = np.random.default_rng(0).standard_normal(64).astype(np.float32)
+    before = theta.copy()
+    with kernels.using(build):
+        opt = lr.SGD(theta, lr=0.0, ema="mean", lookahead=(1, 0.37))
+    for _ in range(2000):
+        opt.step(np.zeros(64, np.float32))
+    np.testing.assert_array_equal(theta, before)
+    np.testing.assert_array_equal(opt.averages, before)
 
 
 @pytest.mark.parametrize("build", PLAIN)
