@@ -27,12 +27,15 @@ from lrcore.pool import get_num_threads, set_num_threads, threads
 if TYPE_CHECKING:
     from lrcore import schedules
     from lrcore.averages import MovingAverage, ewma
+    from lrcore.checkpoint import Checkpoint
     from lrcore.control import EarlyStopping, ReduceOnPlateau
     from lrcore.finder import CoarseLr, LrFinding, WeightDecayFinding, coarse_lr, find_lr, find_weight_decay
+    from lrcore.saving import load, save
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Checkpoint",
     "CoarseLr",
     "EarlyStopping",
     "History",
@@ -50,7 +53,9 @@ __all__ = [
     "find_lr",
     "find_weight_decay",
     "get_num_threads",
+    "load",
     "minimize",
+    "save",
     "schedules",
     "set_num_threads",
     "show_config",
@@ -62,8 +67,10 @@ __all__ += _optimizers
 # Modules loaded when first asked for, so that importing lrcore stays quick.
 _LATER = {
     "averages": ("MovingAverage", "ewma"),
+    "checkpoint": ("Checkpoint",),
     "control": ("EarlyStopping", "ReduceOnPlateau"),
     "finder": ("CoarseLr", "LrFinding", "WeightDecayFinding", "coarse_lr", "find_lr", "find_weight_decay"),
+    "saving": ("load", "save"),
     "schedules": (),
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain, repeat, starmap
 from operator import setitem
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,21 @@ def staggered(count: int, size: int, dtype: np.dtype[Any], first: int = 0) -> li
     return [block[shift + k * stride : shift + k * stride + nbytes].view(dtype) for k in range(count)]
 
 
+class Change(NamedTuple):
+    """What to assign as one: values to copy into arrays, ``container[key] = value``, and ``object.name = value``."""
+
+    arrays: Sequence[Array] = ()
+    values: Sequence[Any] = ()
+    items: Sequence[tuple[Any, Any, Any]] = ()
+    attributes: Sequence[tuple[Any, str, Any]] = ()
+
+
+def change(*changes: Change) -> None:
+    """Make these changes as one, as :func:`assign` does."""
+    arrays, values, items, attributes = (list(chain(*each)) for each in zip(Change(), *changes, strict=True))
+    deque(chain(_copying(arrays, values), starmap(setitem, items), starmap(object.__setattr__, attributes)), maxlen=0)
+
+
 def assign(arrays: Sequence[Array], values: Sequence[Any], *items: tuple[Any, Any, Any]) -> None:
     """Copy values into arrays and set ``container[key] = value`` for each of ``items``, as one.
 
@@ -46,5 +61,8 @@ def assignment(
     arrays: Sequence[Array], values: Sequence[Any], *items: tuple[Any, Any, Any]
 ) -> Callable[[], deque[None]]:
     """What :func:`assign` calls, to be called once and later, where an interrupt must not come before it."""
-    each = map(np.ndarray.__setitem__, arrays, repeat(...), values)
-    return partial(deque, chain(each, starmap(setitem, items)), maxlen=0)
+    return partial(deque, chain(_copying(arrays, values), starmap(setitem, items)), maxlen=0)
+
+
+def _copying(arrays: Sequence[Array], values: Sequence[Any]) -> map[None]:
+    return map(np.ndarray.__setitem__, arrays, repeat(...), values)

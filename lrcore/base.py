@@ -16,8 +16,8 @@ import numpy as np
 
 from lrcore import checks, hyperparameters, kernels, norms, reference, spans, state, structure
 from lrcore.arrays import Array, assign, assignment
-from lrcore.groups import Counts, Now, ParameterGroup, Roster, Values
-from lrcore.kernels import any_none
+from lrcore.groups import Counts, Now, ParameterGroup, Roster, Values, decay
+from lrcore.kernels import GUARD_REFUSES, any_none
 from lrcore.options import Bound, OnNonfinite, Option, StepReport, declares, make, no_attribute, what_nonfinite_does
 from lrcore.registry import register as register
 from lrcore.registry import registered as registered
@@ -53,9 +53,10 @@ class Optimizer(Stateful):
         At step t use ``min(ema, (1 + t) / (10 + t))`` and begin with the parameters before step 1, as
         TensorFlow's ``ExponentialMovingAverage`` with ``num_updates=t``. t counts the steps of each parameter.
     lookahead : pair (k, alpha) of an integer >= 1 and a float in [0, 1], optional
-        After every k-th step ``slow += alpha * (theta - slow)`` and ``theta = slow``; slow begins as the parameter
-        before its first step. As optax's ``lookahead``; timm's begins with the parameter after k steps, but for a call
-        of ``sync_lookahead`` before the first. Averages are of what ``theta`` is then (Zhang et al. 2019, algorithm 1).
+        After every k-th step of a parameter ``slow += alpha * (theta - slow)`` and ``theta = slow``; slow begins as the
+        parameter before its first step (Zhang et al. 2019, algorithm 1; optax's ``lookahead``. timm's begins as the
+        parameter after k steps, so that the first k-th step changes nothing). Averages are of what ``theta`` is then.
+        In ``state_dict``, this and the next two have the names of their options.
     grokfast : pair (alpha, lamb) of floats in [0, 1) and >= 0, optional
         ``e = alpha * e + (1 - alpha) * g``, beginning as the first gradient, and ``g + lamb * e`` in place of g
         (Lee et al. 2024, algorithm 1), after clipping and before ``mars`` and the L2 penalty.
@@ -94,7 +95,9 @@ class Optimizer(Stateful):
     decoupled: ClassVar[tuple[str, ...]] = ("keras",)
     """The libraries in which this optimizer's weight decay bypasses the gradient."""
 
-    ranges: ClassVar[Mapping[str, str]] = {}
+    _decay = classmethod(decay)  # the L2 penalty, and what decoupled decay leaves, by h, rate and library
+
+    ranges: ClassVar[Mapping[str, hyperparameters.Interval]] = {}
     """Valid ranges of hyperparameters where :data:`lrcore.hyperparameters.RANGES` has none, or another."""
 
     numbers: ClassVar[Mapping[str, str]] = {}
@@ -178,11 +181,9 @@ class Optimizer(Stateful):
         return {key: hyperparameters.check(key, value, self.range_of(key)) for key, value in given.items()}
 
     @classmethod
-    def range_of(cls, name: str) -> str:
+    def range_of(cls, name: str) -> hyperparameters.Interval:
         """The valid range of a hyperparameter."""
-        if any(isinstance(defaults.get(name), bool) for defaults in cls.defaults.values()):
-            return hyperparameters.FLAG
-        return cls.ranges.get(name) or hyperparameters.RANGES[name]
+        return hyperparameters.range_of(name, cls.ranges, cls.defaults.values())
 
     # What a subclass says.
 
@@ -304,7 +305,7 @@ class Optimizer(Stateful):
         RuntimeError
             Another thread is in a step of this optimizer, or :meth:`averaged` is in force. Nothing has changed.
         """
-        if self._lock.locked():
+        if not GUARD_REFUSES:
             self._refuse_if_busy("step")
         with self._guard:
             return self._step(grads, grad_scale, zero_grad)

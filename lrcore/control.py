@@ -31,7 +31,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from lrcore import checks, hyperparameters
-from lrcore.arrays import Array, assign
+from lrcore.arrays import Array, Change, assign, change
 from lrcore.base import Optimizer
 from lrcore.hyperparameters import Number
 from lrcore.minimize import Iteration
@@ -254,12 +254,15 @@ class ReduceOnPlateau(Watch):
         TypeError, ValueError
             ``saved`` is not the state of a plateau with these arguments. Nothing has changed.
         """
+        change(self._loading(saved))
+
+    def _loading(self, saved: Mapping[str, Any]) -> Change:
         checks.state(saved, self.state_dict())
         self._check_settings(saved)
         memory = self._checked_memory(saved)
         memory["scale"] = checks.number("state['scale']", saved["scale"], "[0, 1]")
         memory["cooling"] = checks.whole("state['cooling']", saved["cooling"], 0)
-        self._memory, self._run = memory, None
+        return Change(attributes=[(self, "_memory", memory), (self, "_run", None)])
 
 
 class EarlyStopping(Watch):
@@ -459,6 +462,9 @@ class EarlyStopping(Watch):
         TypeError, ValueError
             ``saved`` is not the state of an EarlyStopping with these arguments. Nothing has changed.
         """
+        change(self._loading(saved))
+
+    def _loading(self, saved: Mapping[str, Any]) -> Change:
         checks.state(saved, self.state_dict())
         self._check_settings(saved)
         memory = self._checked_memory(saved)
@@ -470,7 +476,7 @@ class EarlyStopping(Watch):
         for k, array in enumerate(params):
             check_array(f"state['params'][{k}]", array)
         memory["kept"] = [array.copy() for array in params]
-        self._memory, self._run, self._of = memory, None, []
+        return Change(attributes=[(self, "_memory", memory), (self, "_run", None), (self, "_of", [])])
 
     def __getstate__(self) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         own, kept = super().__getstate__()

@@ -27,9 +27,17 @@ class Kind(Protocol):
 
     decoupled: tuple[str, ...]
 
-    def range_of(self, name: str) -> str: ...
+    def range_of(self, name: str) -> hyperparameters.Interval: ...
     def _rule(self, h: Values, /) -> str: ...
     def _check_together(self, h: Values, like: str, /) -> None: ...
+    def _decay(self, h: Values, lr: float, like: str, /) -> tuple[float, float]: ...
+
+
+def decay(kind: Any, h: Values, lr: float, like: str, /) -> tuple[float, float]:
+    """The L2 penalty, and what decoupled weight decay leaves of a parameter."""
+    if like in kind.decoupled or h.get("decoupled_weight_decay"):
+        return 0.0, 1.0 - lr * h["weight_decay"]
+    return h["weight_decay"], 1.0
 
 
 class Hyper(NamedTuple):
@@ -97,12 +105,10 @@ class ParameterGroup(MutableMapping[str, Any]):
         if hyper.inverse_time is not None and h[hyper.inverse_time]:
             lr /= 1.0 + (step if hyper.inverse_time == "decay" else t - 1) * h[hyper.inverse_time]
         sign = -1.0 if h["maximize"] else 1.0
-        weight_decay = h.get("weight_decay")
-        if not weight_decay:
+        if not h.get("weight_decay"):
             return h, lr, 0.0, 1.0, sign
-        if self._like in self._kind.decoupled or h.get("decoupled_weight_decay"):
-            return h, lr, 0.0, 1.0 - lr * weight_decay, sign
-        return h, lr, weight_decay, 1.0, sign
+        l2, keep = self._kind._decay(h, lr, self._like)
+        return h, lr, l2, keep, sign
 
     def __getitem__(self, name: str) -> Any:
         return self.parameters.structure if name == "params" else self.cell[0].values[name]

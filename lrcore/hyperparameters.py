@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ from lrcore import checks
 
 Schedule = Callable[[int], float]
 Number = float | Schedule
+
+Interval = str | tuple[str, ...]
+"""The valid range of a number; or of each of several that come as a tuple, as betas do."""
 
 FLAG = "True or False"
 
@@ -39,19 +42,29 @@ def number(name: str, value: Any, label: str = "") -> float:
     return checks.number(label or name, value, RANGES[name])
 
 
-def check(name: str, value: Any, interval: str) -> Any:
+def range_of(name: str, own: Mapping[str, Interval], defaults: Iterable[Mapping[str, Any]]) -> Interval:
+    """The valid range of a hyperparameter with these defaults, a mapping for each library; its own comes first."""
+    default = next((known[name] for known in defaults if known.get(name) is not None), None)
+    if isinstance(default, bool):
+        return FLAG
+    interval = own.get(name) or RANGES[name]
+    return (interval,) * len(default) if isinstance(default, tuple) and isinstance(interval, str) else interval
+
+
+def check(name: str, value: Any, interval: Interval) -> Any:
     """A hyperparameter as it is kept: floats for numbers, schedules as they are; raises if it is out of range."""
     if interval == FLAG:
         return checks.flag(name, value)
-    if name == "betas":
+    if isinstance(interval, tuple):
+        several = {2: "a pair of numbers", 3: "a triple of numbers"}.get(len(interval), f"{len(interval)} numbers")
         if isinstance(value, np.ndarray):
             value = value.tolist()
         if not isinstance(value, (tuple, list)):
-            raise TypeError(f"betas must be a pair of numbers, got {checks.shown(value)}")
-        if len(value) != 2:
-            raise ValueError(f"betas must be a pair of numbers, got {len(value)} of them")
+            raise TypeError(f"{name} must be {several}, got {checks.shown(value)}")
+        if len(value) != len(interval):
+            raise ValueError(f"{name} must be {several}, got {len(value)} of them")
         return tuple(
-            beta if callable(beta) else checks.number(f"betas[{k}]", beta, interval) for k, beta in enumerate(value)
+            one if callable(one) else checks.number(f"{name}[{k}]", one, interval[k]) for k, one in enumerate(value)
         )
     if callable(value) and name != "initial_accumulator_value":
         return value
@@ -63,14 +76,12 @@ def is_scheduled(value: Any) -> bool:
     return callable(value) or (isinstance(value, tuple) and any(map(callable, value)))
 
 
-def at(name: str, value: Any, step: int, interval: str = "") -> Any:
+def at(name: str, value: Any, step: int, interval: Interval = "") -> Any:
     """The value of a hyperparameter at a step, counted from 0; checked where a schedule gives it."""
     interval = interval or RANGES[name]
-    if callable(value):
-        return checks.number(f"{name} at step {step}", value(step), interval)
-    if isinstance(value, tuple):
+    if isinstance(interval, tuple):
         return tuple(
-            checks.number(f"{name}[{k}] at step {step}", beta(step), interval) if callable(beta) else beta
-            for k, beta in enumerate(value)
+            checks.number(f"{name}[{k}] at step {step}", one(step), interval[k]) if callable(one) else one
+            for k, one in enumerate(value)
         )
-    return value
+    return checks.number(f"{name} at step {step}", value(step), interval) if callable(value) else value

@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -110,11 +111,12 @@ same_objects: Callable[[Sequence[object], Sequence[object]], bool] = module(sele
 any_none: Callable[[Sequence[object]], bool] = module(selected).any_none
 """Whether None is among them."""
 
-guard: Callable[[Any], Any] = (
-    (lambda lock: lock) if find_spec("lrcore._guard") is None else import_module("lrcore._guard").Guard
-)
-"""Of a lock, one that has the default floating-point environment inside ``with`` too; without compiled code the lock
-itself: the arithmetic is then that of the environment which the caller has set."""
+GUARD_REFUSES = find_spec("lrcore._guard") is not None
+"""Whether a guard raises where its lock is held; else whoever enters it asks first."""
+
+guard: Callable[..., Any] = import_module("lrcore._guard").Guard if GUARD_REFUSES else lambda lock, reason="": lock
+"""Of a lock, and why it may be held, one that has the default floating-point environment inside ``with`` too; without
+compiled code the lock itself: the arithmetic is then that of the environment which the caller has set."""
 
 
 def _power(x: float, y: float) -> float:
@@ -124,6 +126,13 @@ def _power(x: float, y: float) -> float:
 
 power: Callable[[float, float], float] = _power if selected == "reference" else formulas(selected).scalar_power
 """x to the power y with the same bits on every machine, which the C library's is not."""
+
+
+@lru_cache(maxsize=64)
+def logarithm(x: float) -> float:
+    """The natural logarithm of x > 0, with the same bits on every machine; NaN elsewhere."""
+    high, _ = formulas("reference").logarithm(np.array([x], np.float64))
+    return float(high[0])
 
 
 @contextmanager

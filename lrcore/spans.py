@@ -44,9 +44,9 @@ class Spans(NamedTuple):
     def around(self) -> dict[str, Initial]:
         """What the state of the others begins with, by name, as in ``reference.AROUND``."""
         begins: dict[str, tuple[bool, Initial]] = {
-            "slow": (self.lookahead is not None, "parameter"),
+            "lookahead": (self.lookahead is not None, "parameter"),
             "grokfast": (self.grokfast is not None, 0.0),
-            "previous": (self.corrects, 0.0),
+            "mars": (self.corrects, 0.0),
         }
         return {name: initial for name, (kept, initial) in begins.items() if kept}
 

@@ -11,12 +11,13 @@ from itertools import compress, starmap
 from typing import Any, Self
 
 from lrcore import checks, hyperparameters, kernels, structure
-from lrcore.arrays import Array, assign, assignment
+from lrcore.arrays import Array, Change, assign, assignment, change
 from lrcore.groups import Counts, Now, ParameterGroup, Roster
 from lrcore.hyperparameters import Number
 from lrcore.state import Clocks
 from lrcore.structure import Parameters, Structure
 
+_BUSY = "{} must not be called while a thread is in a step of the same optimizer, nor in averaged()"
 _NOT_COPIED = ("_allocator", "_lock", "_guard")
 
 
@@ -30,7 +31,7 @@ class Stateful:
     """The list that callers have; compared with the groups in ``_cell`` wherever these matter."""
 
     @classmethod
-    def range_of(cls, name: str) -> str:
+    def range_of(cls, name: str) -> hyperparameters.Interval:
         """The valid range of a hyperparameter."""
         raise NotImplementedError
 
@@ -57,14 +58,12 @@ class Stateful:
         """Stand there, and make what is made from the rest and is not saved."""
         self._cell = [now.counts], [now.roster]
         self._lock = allocate_lock()
-        self._guard = kernels.guard(self._lock)
+        self._guard = kernels.guard(self._lock, _BUSY.format("step"))
 
     def _refuse_if_busy(self, method: str) -> None:
         # Asked first and taken after, so that an interrupt between the two leaves no lock held.
         if self._lock.locked():
-            raise RuntimeError(
-                f"{method} must not be called while a thread is in a step of the same optimizer, nor in averaged()"
-            )
+            raise RuntimeError(_BUSY.format(method))
 
     def _current(self) -> Now:
         """What holds now, the caller's changes to ``param_groups`` taken in."""
@@ -207,14 +206,18 @@ class Stateful:
         """
         self._refuse_if_busy("load_state_dict")
         with self._lock:
-            mine = self._saved()
-            checks.state(saved, mine)
-            for key in ("optimizer", "like"):
-                word = checks.plain(saved[key])
-                if not isinstance(word, str) or word != mine[key]:
-                    raise ValueError(f"state[{key!r}] must be {mine[key]!r}, got {checks.shown(saved[key])}")
-            arrays, values, counts, items = self._now().read(saved, self._ranges_of_numbers())
-            assign(arrays, values, (self._cell[0], 0, counts), *items)
+            change(self._loading(saved))
+
+    def _loading(self, saved: Mapping[str, Any]) -> Change:
+        """What :meth:`load_state_dict` changes."""
+        mine = self._saved()
+        checks.state(saved, mine)
+        for key in ("optimizer", "like"):
+            word = checks.plain(saved[key])
+            if not isinstance(word, str) or word != mine[key]:
+                raise ValueError(f"state[{key!r}] must be {mine[key]!r}, got {checks.shown(saved[key])}")
+        arrays, values, counts, items = self._now().read(saved, self._ranges_of_numbers())
+        return Change(arrays, values, [(self._cell[0], 0, counts), *items])
 
     def _snapshot(self, arrays: Sequence[Array]) -> Callable[[], object]:
         """A function that gives these arrays, and the optimizer, the values that they have now, as one and once.

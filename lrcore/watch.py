@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from lrcore import checks
+from lrcore.arrays import Change
 from lrcore.base import Optimizer
 from lrcore.minimize import Iteration
 from lrcore.settings import Closed, Setting
@@ -91,6 +92,14 @@ class Watch(Closed):
         if step % self.every or step == self._memory["seen"]:
             return None
         return checks.number("metric", self.metric(at) if self.metric else at.loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands, to be saved."""
+        raise NotImplementedError
+
+    def _loading(self, saved: Mapping[str, Any]) -> Change:
+        """What ``load_state_dict`` changes; raises if it cannot be loaded."""
+        raise NotImplementedError
 
     def _settings(self) -> dict[str, Any]:
         """What a state must have been saved with to be loaded."""

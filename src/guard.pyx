@@ -9,24 +9,26 @@ cdef extern from "environment.h":
 
 
 cdef class Guard:
-    """A lock of ``_thread``, for ``with``: raises RuntimeError where another call holds it.
+    """A lock of ``_thread``, for ``with``: raises RuntimeError, for this reason, where another call holds it.
 
     Inside, floating-point arithmetic of this thread rounds to nearest and keeps subnormal numbers, whatever the
     caller has set; afterwards it is as the caller had it. Being compiled, neither entering nor leaving can be
     interrupted.
     """
 
-    cdef object lock
+    cdef object acquire
+    cdef object release
+    cdef str reason
     cdef environment_t environment
 
-    def __init__(self, lock):
-        self.lock = lock
+    def __init__(self, lock, reason="a guard must not be entered twice"):
+        self.acquire, self.release, self.reason = lock.acquire, lock.release, reason
 
     def __enter__(self):
-        if not self.lock.acquire(False):
-            raise RuntimeError("an optimizer must not be used by two threads at once")
+        if not self.acquire(False):
+            raise RuntimeError(self.reason)
         self.environment = environment_enter()
 
     def __exit__(self, kind, error, trace):
         environment_leave(self.environment)
-        self.lock.release()
+        self.release()

@@ -471,7 +471,7 @@ cdef class Sweep:
         for name, arrays in around.items():
             for k in range(self.plan.n_tensors):
                 tensor = &self.plan.tensors[k]
-                if name == "slow":
+                if name == "lookahead":
                     tensor.slow = address(arrays[k], tensor)
                     self.plan.meeting += 2 * tensor.nbytes
                     continue
@@ -480,7 +480,7 @@ cdef class Sweep:
                 else:
                     tensor.previous = address(arrays[k], tensor)
                 self.plan.nbytes += 2 * tensor.nbytes
-            self.plan.streams += name != "slow"
+            self.plan.streams += name != "lookahead"
         return True
 
     def __dealloc__(self):

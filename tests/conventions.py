@@ -77,6 +77,7 @@ CASES: dict[str, list[Case]] = {
             "all": {**_BETAS, "eps": 1e-6, "weight_decay": 0.1, "momentum_decay": 0.1},
             "decoupled": {"decoupled_weight_decay": True, "weight_decay": 0.1},
         },
+        "Rprop": {"all": {"etas": (0.3, 1.5), "step_sizes": (0.06, 0.2)}},
     }),
     "keras": _cases("keras", {
         "SGD": {
@@ -98,6 +99,7 @@ CASES: dict[str, list[Case]] = {
         "AdamW": {"amsgrad": {**_BETAS, "eps": 1e-6, "weight_decay": 0.2, "amsgrad": True}},
         "Adamax": {"all": {**_BETAS, "eps": 1e-6, "weight_decay": 0.1}},
         "NAdam": {"all": {**_BETAS, "eps": 1e-6, "weight_decay": 0.1}},
+        "Lion": {"all": {**_BETAS, "weight_decay": 0.1}},
     }),
     "keras2": _cases("keras2", {
         "SGD": {
@@ -137,6 +139,23 @@ CASES: dict[str, list[Case]] = {
         "AdamW": {"all": {**_BETAS, "eps": 1e-6, "weight_decay": 0.2}},
         "Adamax": {"all": {**_BETAS, "eps": 1e-6}},
         "NAdam": {"all": {**_BETAS, "eps": 1e-6}},
+        "Lion": {"all": {**_BETAS, "weight_decay": 0.1}},
+        "SignSGD": {"momentum": {"momentum": 0.8}},
+        "Signum": {"beta": {"beta": 0.7}},
+        "AdaBelief": {
+            "all": {**_BETAS, "eps": 1e-6, "eps_root": 1e-5},
+            "nesterov": {"nesterov": True, "eps_root": 1e-12},
+        },
+        "Yogi": {"all": {**_BETAS, "eps": 1e-5}},
+        "Adan": {"all": {"betas": (0.9, 0.7, 0.95), "eps": 1e-5, "eps_root": 1e-6, "weight_decay": 0.1}},
+        "AdEMAMix": {
+            "all": {"betas": (0.8, 0.95, 0.99), "alpha": 3.0, "eps": 1e-6, "eps_root": 1e-9, "weight_decay": 0.1},
+        },
+        "ADOPT": {
+            "nesterov": {**_BETAS, "eps": 1e-3, "nesterov": True},
+            "no clipping": {"eps": 0.1, "use_clipping": False},
+        },
+        "ACProp": {"all": {**_BETAS, "eps": 1e-6, "eps_root": 1e-5, "weight_decay": 0.1}},
     }),
 }  # fmt: skip
 
@@ -146,17 +165,19 @@ _NAMES = {
     "keras": {"lr": "learning_rate", "alpha": "rho", "eps": "epsilon"},
     "optax": {"lr": "learning_rate", "alpha": "decay"},
 }
-_BETA_NAMES = {"keras": ("beta_1", "beta_2"), "optax": ("b1", "b2")}
+_NAMES_OF = {("optax", "AdEMAMix"): {"alpha": "alpha"}, ("optax", "SignSGD"): {"momentum": "beta"}}
+_BETA_NAMES = {"keras": ("beta_1", "beta_2"), "optax": ("b1", "b2", "b3")}
 
 
-def translated(library: str, hyper: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyperparameters under the names that the library has for them."""
+def translated(library: str, optimizer: str, hyper: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters of an optimizer under the names that the library has for them."""
+    names = _NAMES[library] | _NAMES_OF.get((library, optimizer), {})
     result = {}
     for name, value in hyper.items():
         if name == "betas" and library in _BETA_NAMES:
-            result.update(zip(_BETA_NAMES[library], value, strict=True))
+            result.update(zip(_BETA_NAMES[library], value, strict=False))
         else:
-            result[_NAMES[library].get(name, name)] = value
+            result[names.get(name, name)] = value
     return result
 
 

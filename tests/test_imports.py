@@ -27,13 +27,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("schedules", "divergence", "averages"),
     ("minimize",),
     ("watch",),
-    ("control", "finder"),
+    ("control", "finder", "saving"),
+    ("checkpoint",),
     ("train", "data"),
     ("bench",),
     ("cli", "__main__"),
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
-CORE = {name for row in LAYERS[:14] for name in row}
+CORE = {name for row in LAYERS[:15] for name in row}
 ENTRY = "__init__"  # the front door, which imports what it shows
 MOST_LINES = 500
 ONE_CONCEPT = {"schedules.base", "schedules.decays"}

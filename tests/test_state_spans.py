@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import copy
-import importlib
-import importlib.util
 import math
 import pickle
 import re
-import sys
-import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import BUILDS, every_optimizer, gradients
+from peers import timm
 
 import lrcore as lr
 from lrcore import base, kernels, reference
@@ -30,7 +26,7 @@ ALL = {
     "clip_value": 2.0,
     "clip_norm": 30.0,
 }
-STATE = {"lookahead": "slow", "mean": "average", "grokfast": "grokfast", "mars": "previous"}
+STATE = {"lookahead": "lookahead", "mean": "average", "grokfast": "grokfast", "mars": "mars"}
 PLAIN = (BUILDS[-2], "reference") if len(BUILDS) > 1 else BUILDS
 LENGTHS = (0, 1, 31, 2048, 5003)
 
@@ -219,12 +215,12 @@ def test_the_order_of_what_is_done_to_a_gradient_by_hand(build):
     # -(4, -1), bounded to (-3, 1); the first e is that: (-6, 2); the first c too, of norm sqrt(40).
     state = opt.state_dict()["state"]["0"]
     np.testing.assert_allclose(state["grokfast"], [-3.0, 1.0], rtol=1e-15)
-    np.testing.assert_allclose(state["previous"], [-6.0, 2.0], rtol=1e-15)
+    np.testing.assert_allclose(state["mars"], [-6.0, 2.0], rtol=1e-15)
     seen = np.array([-6.0, 2.0]) / math.sqrt(40) + 0.5 * np.array([1.0, -2.0])
     np.testing.assert_allclose(state["m"], 0.5 * seen, rtol=1e-14)
     np.testing.assert_allclose(state["v"], seen * seen, rtol=1e-14)
     np.testing.assert_allclose(theta, np.array([1.0, -2.0]) - np.sign(seen), rtol=1e-14)
-    np.testing.assert_array_equal(state["slow"], [1.0, -2.0])
+    np.testing.assert_array_equal(state["lookahead"], [1.0, -2.0])
     # The second, -(1, 1): e = (-2, 0), g = (-3, -1), c = g + (0.25 * 0.5 / 0.5) (3, -3) = (-2.25, -1.75).
     before = theta.copy()
     opt.step(np.array([1.0, 1.0]))
@@ -256,7 +252,7 @@ def test_slow_parameters_begin_where_the_first_step_does(build):
     with kernels.using(build):
         opt = lr.SGD([a, b], lr=1.0, lookahead=(2, 0.5))
     a[:], b[:] = 4.0, 9.0
-    np.testing.assert_equal(opt.state_dict()["state"]["0"]["slow"], np.full(3, 4.0))
+    np.testing.assert_equal(opt.state_dict()["state"]["0"]["lookahead"], np.full(3, 4.0))
     opt.step([np.ones(3), None])
     b[:] = 5.0
     opt.step([np.ones(3), np.ones(3)])
@@ -271,7 +267,7 @@ def test_between_meetings_slow_parameters_are_not_looked_at(build):
     theta = np.full(5, 8.0)
     with kernels.using(build):
         opt = lr.SGD(theta, lr=1.0, lookahead=(3, 0.5))
-    (slow,) = opt.param_groups[0].states["slow"]
+    (slow,) = opt.param_groups[0].states["lookahead"]
     opt.step(np.ones(5))
     slow[:] = np.nan
     opt.step(np.ones(5))
@@ -442,7 +438,7 @@ def test_a_group_that_comes_later_begins_its_own_counts():
     np.testing.assert_array_equal(b, np.full(2, 6.0))
 
 
-@pytest.mark.parametrize("fail", ["slow", "previous"])
+@pytest.mark.parametrize("fail", ["slow", "gradient"])
 def test_the_reference_puts_back_what_an_interrupt_tears(fail, monkeypatch):
     """NumPy's operations are many, and a signal may come between any two."""
     params = [np.ones((2, 2)), np.ones(3)]
@@ -451,7 +447,7 @@ def test_the_reference_puts_back_what_an_interrupt_tears(fail, monkeypatch):
     grads = [np.ones((2, 2)), np.ones(3)]
     opt.step(grads)
     before = pickle.dumps((params, opt.state_dict()))
-    name = {"slow": "synchronize", "previous": "filtered"}[fail]
+    name = {"slow": "synchronize", "gradient": "filtered"}[fail]
     module = reference.sweep
     whole, calls = getattr(module, name), []
 
@@ -515,10 +511,16 @@ def test_they_are_given_when_the_optimizer_is_made(name):
 
 @pytest.mark.parametrize("build", PLAIN)
 @pytest.mark.parametrize(
-    "around", [{"other": [np.zeros(2)]}, {"slow": []}, {"slow": [np.zeros(2), np.zeros(2)]}, {"average": [np.zeros(2)]}]
+    "around",
+    [
+        {"other": [np.zeros(2)]},
+        {"lookahead": []},
+        {"lookahead": [np.zeros(2), np.zeros(2)]},
+        {"average": [np.zeros(2)]},
+    ],
 )
 def test_a_sweep_refuses_other_state(build, around):
-    with pytest.raises(ValueError, match="around must hold arrays of slow, grokfast, previous, one a tensor, got"):
+    with pytest.raises(ValueError, match="around must hold arrays of lookahead, grokfast, mars, one a tensor, got"):
         kernels.module(build).Sweep([("sgd", [(np.zeros(2), [], None)])], around)
 
 
@@ -528,10 +530,10 @@ def test_a_compiled_sweep_refuses_what_it_cannot_walk(build):
     tensors = [("sgd", [(np.zeros(2), [], None)])]
     for wrong in (np.zeros(3), np.zeros(2, np.float32), np.zeros(4)[::2]):
         with pytest.raises(ValueError, match="must"):
-            sweep(tensors, {"previous": [wrong]})
+            sweep(tensors, {"mars": [wrong]})
     with pytest.raises(TypeError, match="must be NumPy arrays"):
-        sweep(tensors, {"previous": [None]})
-    made = sweep(tensors, {"previous": [np.zeros(2)]})
+        sweep(tensors, {"mars": [None]})
+    made = sweep(tensors, {"mars": [np.zeros(2)]})
     g = np.ones(2)
     for terms in ([(1.0,) * 7], [(1.0,) * 38], [("x",) * 15]):
         with pytest.raises((TypeError, ValueError)):
@@ -543,18 +545,6 @@ def test_a_compiled_sweep_refuses_what_it_cannot_walk(build):
 
 
 # Against other libraries.
-
-
-def timm_optim(name):
-    """A module of ``timm.optim``, without the rest of timm, which asks for other packages."""
-    pytest.importorskip("torch")
-    found = importlib.util.find_spec("timm")
-    if found is None:
-        pytest.skip("timm is not installed")
-    package = types.ModuleType("timm_optim")
-    package.__path__ = [str(Path(found.origin).parent / "optim")]
-    sys.modules.setdefault("timm_optim", package)
-    return importlib.import_module(f"timm_optim.{name}")
 
 
 def tensors_of(torch, arrays):
@@ -591,7 +581,7 @@ def against_torch(torch, opt, params, theirs, step, steps=120):
 @pytest.mark.parametrize("name", ["SGD", "AdamW"])
 def test_lookahead_against_those_of_torch(kind, name):
     torch = pytest.importorskip("torch")
-    module = timm_optim("lookahead") if kind == "timm" else pytest.importorskip("pytorch_optimizer")
+    module = timm("lookahead") if kind == "timm" else pytest.importorskip("pytorch_optimizer")
     params = start()
     hyper = {"lr": 0.05, "weight_decay": 0.03, **({"momentum": 0.9} if name == "SGD" else {})}
     opt = getattr(lr, name)(params, lookahead=(6, 0.3), **hyper)
@@ -630,7 +620,9 @@ def test_lookahead_against_optax(name):
             pair = optax.apply_updates(pair, updates)
             for j, (mine, fast) in enumerate(zip(params, pair.fast, strict=True)):
                 np.testing.assert_allclose(mine, fast, rtol=1e-9, atol=1e-9)
-                np.testing.assert_allclose(opt.param_groups[0].states["slow"][j], pair.slow[j], rtol=1e-9, atol=1e-9)
+                np.testing.assert_allclose(
+                    opt.param_groups[0].states["lookahead"][j], pair.slow[j], rtol=1e-9, atol=1e-9
+                )
     finally:
         jax.config.update("jax_enable_x64", False)
 
@@ -682,7 +674,7 @@ def test_grokfast_against_pytorch_optimizer(name):
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_mars_against_timm(optimize_1d, decay):
     torch = pytest.importorskip("torch")
-    mars = timm_optim("mars")
+    mars = timm("mars")
     hyper = {"lr": 0.01, "weight_decay": decay, "gamma": 0.1, "optimize_1d": optimize_1d}
     params = start()
     theirs = tensors_of(torch, params)
@@ -692,7 +684,7 @@ def test_mars_against_timm(optimize_1d, decay):
 
 def test_the_defaults_of_mars_are_those_of_timm():
     torch = pytest.importorskip("torch")
-    mars = timm_optim("mars")
+    mars = timm("mars")
     params = start()
     theirs = tensors_of(torch, params)
     assert against_torch(torch, lr.MARS(params), params, theirs, mars.Mars(theirs).step, steps=20) < 1e-9
@@ -722,4 +714,4 @@ def test_every_registered_optimizer_takes_them():
         opt = cls(np.ones((2, 2)), lr=0.1, like=first, **options_of(cls, ALL))
         for _ in range(3):
             opt.step(np.ones((2, 2)))
-        assert {"average", "slow", "grokfast"} <= set(opt.state_dict()["state"]["0"])
+        assert {"average", "lookahead", "grokfast"} <= set(opt.state_dict()["state"]["0"])

@@ -12,8 +12,9 @@ import numpy as np
 
 from lrcore.arrays import Array
 
-AROUND = ("slow", "grokfast", "previous")
-"""Names of state that spans keep besides averages."""
+AROUND = ("lookahead", "grokfast", "mars")
+"""Names of state that spans keep besides averages, those of their options, so that no rule has state of the same name:
+slow parameters, slow gradients, the gradient of the step before."""
 
 
 class GradientTerms(NamedTuple):
@@ -50,8 +51,8 @@ def filtered(g: Array, around: Mapping[str, Array], terms: GradientTerms, size: 
     """The gradient that a rule sees, of the one that is scaled and clipped; what is remembered of it changes."""
     if "grokfast" in around:
         g = amplify(g, around["grokfast"], terms.alpha, terms.one_minus_alpha, terms.lamb)
-    if "previous" in around and terms.corrects:
-        g = correct(g, around["previous"], terms.correction, size)
+    if "mars" in around and terms.corrects:
+        g = correct(g, around["mars"], terms.correction, size)
     return g
 
 

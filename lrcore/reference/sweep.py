@@ -140,7 +140,7 @@ class Sweep:
     ) -> None:  # fmt: skip
         factor, l2, ema, one_minus_ema, begins, *coefficients = terms
         if begins:
-            for follower in (average, around.get("slow")):
+            for follower in (average, around.get("lookahead")):
                 if follower is not None:
                     follower[...] = theta
         seen = prepared(g, factor, clip_value)
@@ -152,7 +152,7 @@ class Sweep:
             seen = seen + l2 * theta
         rule(theta, seen, *states, *coefficients)
         if tail is not None and tail.synchronizes:
-            synchronize(theta, around["slow"], tail.pull)
+            synchronize(theta, around["lookahead"], tail.pull)
         if average is not None:
             move(average, theta, ema, one_minus_ema)
         if zero_grad:

@@ -24,3 +24,13 @@ cdef inline floating magnitude(floating x) noexcept nogil:
 cdef inline floating maximum(floating a, floating b) noexcept nogil:
     cdef floating larger = a if a > b else b
     return larger if a == a else a  # a NaN on either side comes through, as in numpy.maximum
+
+
+cdef inline floating minimum(floating a, floating b) noexcept nogil:
+    cdef floating smaller = a if a < b else b
+    return smaller if a == a else a  # a NaN on either side comes through, as in numpy.minimum
+
+
+cdef inline floating sign_of(floating x) noexcept nogil:
+    cdef floating zero = 0, one = 1
+    return one if x > zero else (-one if x < zero else (zero if x == zero else x))  # the last: a NaN stays one

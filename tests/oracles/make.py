@@ -70,7 +70,7 @@ class Keras:
 
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], list[Any]]]:
         variables = [self.keras.Variable(array, dtype="float64") for array in params]
-        opt = self.factory(case)(learning_rate=rate(0), **translated("keras", case.hyper))
+        opt = self.factory(case)(learning_rate=rate(0), **translated("keras", case.optimizer, case.hyper))
 
         def step(grads: Arrays, lr: float) -> None:
             opt.learning_rate = lr
@@ -85,6 +85,7 @@ class Optax:
     def __init__(self) -> None:
         import jax
         import optax
+        import optax.contrib
 
         jax.config.update("jax_enable_x64", True)
         self.jax = jax
@@ -92,14 +93,19 @@ class Optax:
         self.version = optax.__version__
 
     def factory(self, case: Case) -> Callable[..., Any]:
-        return getattr(self.optax, "amsgrad" if case.hyper.get("amsgrad") else case.optimizer.lower())
+        name = case.optimizer.lower()
+        if case.hyper.get("amsgrad"):
+            name = "amsgrad"
+        if name == "signsgd":
+            name = "signum" if case.hyper.get("momentum") else "sign_sgd"
+        return getattr(self.optax, name, None) or getattr(self.optax.contrib, name)
 
     def start(self, case: Case, params: Arrays) -> tuple[Step, Callable[[], list[Any]]]:
         hyper = {name: value for name, value in case.hyper.items() if name != "amsgrad"}
 
         @functools.cache
         def transformation(lr: float) -> Any:
-            return self.factory(case)(learning_rate=lr, **translated("optax", hyper))
+            return self.factory(case)(learning_rate=lr, **translated("optax", case.optimizer, hyper))
 
         state = transformation(rate(0)).init(params)
 
