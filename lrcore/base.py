@@ -160,6 +160,7 @@ class Optimizer(Stateful):
         self._shared = {**self._known(), **self._checked(given)}
         options = ema, ema_warmup, lookahead, grokfast, mars
         self._spans = spans.checked(type(self).__name__, self._known(), *options, self.corrects)
+        self._ema, self._ema_warmup, self._lookahead, self._grokfast, self._mars, _ = self._spans
         self._plain = not (self._spans.average or self._spans.around)
         self.clip_norm, self.clipnorm, self.clip_value = clip_norm, clipnorm, clip_value
         self.on_nonfinite = on_nonfinite
@@ -437,7 +438,7 @@ class Optimizer(Stateful):
 
     def _averages(self) -> list[tuple[Array, Array]]:
         """Parameters and their averages, array by array; raises if none are kept."""
-        if self._spans.ema is None:
+        if self._ema is None:
             raise ValueError("averages must be asked for when the optimizer is made: ema=0.999")
         return self._followed("average")
 

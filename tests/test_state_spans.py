@@ -421,6 +421,21 @@ def test_state_is_shown_and_must_be_that_of_the_options(option):
         opt.load_state_dict(lr.Adam({"w": np.ones((2, 3))}).state_dict())
 
 
+def test_a_file_knows_the_options(tmp_path):
+    def make(**options):
+        return lr.AdamW({"w": np.ones((2, 3))}, lr=0.1, **{**ALL, **options})
+
+    opt = make()
+    opt.step({"w": np.full((2, 3), 0.1)})
+    lr.save(tmp_path / "run.npz", optimizer=opt)
+    same = make()
+    lr.load(tmp_path / "run.npz", optimizer=same)
+    np.testing.assert_equal(same.state_dict(), opt.state_dict())
+    for other in ({"lookahead": (4, 0.4)}, {"grokfast": (0.9, 1.0)}, {"mars": 0.1}, {"ema": 0.5}):
+        with pytest.raises(ValueError, match=f"{next(iter(other))} must be what was saved"):
+            lr.load(tmp_path / "run.npz", optimizer=make(**other))
+
+
 def test_no_rule_has_state_of_such_a_name():
     names = {name for rule in reference.RULES for name in reference.state_names(rule)}
     assert not names & {"average", *reference.AROUND}
