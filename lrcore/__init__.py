@@ -32,6 +32,7 @@ from lrcore.optimizers.nesterov import *  # noqa: F403
 from lrcore.optimizers.sgd import *  # noqa: F403
 from lrcore.optimizers.sign import *  # noqa: F403
 from lrcore.optimizers.trust import *  # noqa: F403
+from lrcore.optimizers.variance import *  # noqa: F403
 from lrcore.options import StepReport
 from lrcore.pool import get_num_threads, set_num_threads, threads
 

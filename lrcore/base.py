@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from lrcore import checks, hyperparameters, kernels, norms, reference, state, structure
+from lrcore import checks, hyperparameters, kernels, norms, reference, spans, state, structure
 from lrcore.arrays import Array, assign, assignment
 from lrcore.groups import Counts, Now, ParameterGroup, Roster, Values, decay
-from lrcore.hyperparameters import Number
 from lrcore.kernels import GUARD_REFUSES, any_none
 from lrcore.options import Bound, OnNonfinite, Option, StepReport, declares, make, no_attribute, what_nonfinite_does
+from lrcore.registry import register as register
+from lrcore.registry import registered as registered
 from lrcore.state import Allocator, Clocks, Initial, Shape
 from lrcore.stateful import Stateful
 from lrcore.structure import Gradients, Parameters, Params, Structure
@@ -26,25 +27,6 @@ from lrcore.sums import Cautious, Summing
 _ONE = 1.0  # the default loss scale, known by identity: it needs no check
 
 _REFUSED = "a gradient was refused that satisfies every rule"
-_OPTIMIZERS: dict[str, type[Optimizer]] = {}
-
-
-def registered() -> Mapping[str, type[Optimizer]]:
-    """Every optimizer that tests, benchmarks, documentation and the command line know, by name."""
-    return dict(_OPTIMIZERS)
-
-
-def register(cls: type[Optimizer]) -> type[Optimizer]:
-    """Make an optimizer known by its name; a subclass of one's own is not, unless it is registered.
-
-    Raises
-    ------
-    ValueError
-        Another class has this name.
-    """
-    if _OPTIMIZERS.setdefault(cls.__name__, cls) is not cls:
-        raise ValueError(f"an optimizer named {cls.__name__} is registered already")
-    return cls
 
 
 class Optimizer(Summing, Stateful):
@@ -60,13 +42,28 @@ class Optimizer(Summing, Stateful):
         Whose formula and defaults, see the table of each class; by default its first row.
     maximize : bool
         Ascend: the negated gradient is stepped, as torch's ``maximize``. A group may differ.
-    ema : float in [0, 1), optional
+    ema : float in [0, 1) or "mean", optional
         Keep moving averages of the parameters, updated in the same sweep:
         ``average = ema * average + (1 - ema) * theta`` after each step, and at first the parameters themselves
-        after step 1 (as torch's ``AveragedModel`` and Keras). See :attr:`averages` and :meth:`averaged`.
+        after step 1 (as torch's ``AveragedModel`` and Keras). ``"mean"``: ``average += (theta - average) / t`` at the
+        t-th step, the mean of the parameters after each step (Izmailov et al. 2018, algorithm 1; what ``AveragedModel``
+        does by default). See :attr:`averages` and :meth:`averaged`.
     ema_warmup : bool
         At step t use ``min(ema, (1 + t) / (10 + t))`` and begin with the parameters before step 1, as
         TensorFlow's ``ExponentialMovingAverage`` with ``num_updates=t``. t counts the steps of each parameter.
+    lookahead : pair (k, alpha) of an integer >= 1 and a float in [0, 1], optional
+        After every k-th step of a parameter ``slow += alpha * (theta - slow)`` and ``theta = slow``; slow begins as the
+        parameter before its first step (Zhang et al. 2019, algorithm 1; optax's ``lookahead``. timm's begins as the
+        parameter after k steps, so that the first k-th step changes nothing). Averages are of what ``theta`` is then.
+        In ``state_dict``, this and the next two have the names of their options.
+    grokfast : pair (alpha, lamb) of floats in [0, 1) and >= 0, optional
+        ``e = alpha * e + (1 - alpha) * g``, beginning as the first gradient, and ``g + lamb * e`` in place of g
+        (Lee et al. 2024, algorithm 1), after clipping and before ``mars`` and the L2 penalty.
+    mars : float >= 0, optional
+        gamma of Yuan et al. 2024, algorithm 2: ``c = g + gamma * beta1 / (1 - beta1) * (g - g of the step before)``,
+        at the first step g, in place of g, divided by its norm where that is above 1, for each parameter by itself
+        (as timm's ``Mars``). After ``grokfast`` and before the L2 penalty; for optimizers with ``betas``. A
+        ParameterBuffer is then swept by name.
     clip_norm : float > 0, optional
         Multiply the gradients so that their Euclidean norm, over all parameters, is at most this: by
         ``min(1, clip_norm / (norm + 1e-6))`` with torch, by exactly ``clip_norm / norm`` otherwise, where the
@@ -128,6 +125,9 @@ class Optimizer(Summing, Stateful):
     shapes: ClassVar[Mapping[str, Callable[[Shape], Shape | None]]] = {}
     """State that the rule does not see, by name: its shape, of that of the parameter; None where it has none."""
 
+    corrects: ClassVar[bool] = False
+    """Whether the optimizer corrects its gradients as ``mars`` does, see :meth:`_gamma`."""
+
     def __init_subclass__(cls) -> None:
         for kind in ("rules", "looks", "maskable"):
             for rule in vars(cls).get(kind, ()):
@@ -140,8 +140,11 @@ class Optimizer(Summing, Stateful):
         given: Mapping[str, Any],
         like: str | None = None,
         maximize: bool | None = None,
-        ema: float | None = None,
+        ema: spans.Ema = None,
         ema_warmup: bool = False,
+        lookahead: tuple[int, float] | None = None,
+        grokfast: tuple[float, float] | None = None,
+        mars: float | None = None,
         clip_norm: float | None = None,
         clipnorm: float | None = None,
         clip_value: float | None = None,
@@ -157,8 +160,12 @@ class Optimizer(Summing, Stateful):
         self._allocator = allocator if allocator is None else checks.function("allocator", allocator)
         given = {key: value for key, value in {**given, "maximize": maximize}.items() if value is not None}
         self._shared = {**self._known(), **self._checked(given)}
-        self._ema = None if ema is None else hyperparameters.number("ema", ema)
-        self._ema_warmup = checks.flag("ema_warmup", ema_warmup)
+        options = ema, ema_warmup, lookahead, grokfast, mars
+        self._spans = spans.checked(
+            type(self).__name__, self._known(), *options, self.corrects, self.filters and not self.looks
+        )
+        self._ema, self._ema_warmup, self._lookahead, self._grokfast, self._mars, _ = self._spans
+        self._plain = not (self._spans.average or self._spans.around)
         self.clip_norm, self.clipnorm, self.clip_value = clip_norm, clipnorm, clip_value
         self.cautious, self.on_nonfinite = cautious, on_nonfinite
         self._groups = [self._new_group(*entry) for entry in structure.split_groups(params)]
@@ -233,8 +240,7 @@ class Optimizer(Summing, Stateful):
         begin: dict[str, Initial] = {
             name: initial.get(name, 0.0) for rule in (group.rule, *self.looks) for name in reference.state_names(rule)
         }
-        if self._ema is not None:
-            begin["average"] = "parameter"
+        begin |= self._spans.average | self._spans.around
         with kernels.guard(allocate_lock()):  # numbers are rounded to the dtypes of the parameters
             states = state.allocate(group.parameters.tensors(by_name=False), begin, self._allocator)
             apart = state.allocate_apart(group.parameters.tensors(by_name=True), self._shapes(group), initial)
@@ -251,8 +257,8 @@ class Optimizer(Summing, Stateful):
         return {name: self.numbers[name] for name in self._initial_numbers(self._like)}
 
     def _refresh(self) -> None:
-        if self._ema is not None:
-            self._averages()
+        for name in self._spans.followers:
+            self._followed(name)
 
     def _begin(self, now: Now) -> None:
         super()._begin(now)
@@ -261,13 +267,20 @@ class Optimizer(Summing, Stateful):
 
     def _options_changed(self) -> None:
         """What follows from options that may be assigned."""
-        self._by_array = self._clipnorm is not None or bool(self.sums or self.looks) or self._cautious
+        self._by_array = (
+            self._clipnorm is not None or bool(self.sums or self.looks) or self._cautious or self._spans.corrects
+        )
         self._wants_norm = self._clip_norm is not None or self._on_nonfinite != "propagate"
 
     def _sweep(self, roster: Roster, by_name: bool) -> kernels.Sweep:
         """The sweep over these groups, made if need be."""
         if by_name not in roster.sweeps:
-            roster.sweeps[by_name] = kernels.sweep([group.tensors(by_name) for group in roster.groups], self._build)
+            around = {
+                name: [array for group in roster.groups for array in group.swept(name, by_name)]
+                for name in self._spans.around
+            }
+            groups = [group.tensors(by_name) for group in roster.groups]
+            roster.sweeps[by_name] = kernels.sweep(groups, self._build, around)
         return roster.sweeps[by_name]
 
     # The step.
@@ -338,9 +351,12 @@ class Optimizer(Summing, Stateful):
         which = None
         if by_array or uneven or (any_none(gathered) if len(gathered) > 1 else gathered[0] is None):
             moving, which = Now(step, every, uneven, roster).moving(gathered, by_name, apart=by_array)
-        formed, masks, rate = None, None, None
+        formed, masks, filters, rate = None, None, None, None
         if by_array:
             arrays = self._form(sweep, gathered, Now(step, every, uneven, roster), moving, which or (), factor)
+            if self._spans.filters:
+                now = Now(step, every, uneven, roster)
+                arrays, filters = self._filtered(sweep, gathered, arrays, now, moving)
             formed, masks = iter(arrays), [array.mask for array in arrays] if self._cautious else None
         terms, moved = [], []
         for group, ((t, numbers),) in moving:
@@ -350,11 +366,11 @@ class Optimizer(Summing, Stateful):
             if formed is not None:
                 scale, known, lr, keep, _ = next(formed)
             rest = self._coefficients(group.rule, h, lr, t, known)
-            if self._ema is None:
+            if self._plain:
                 terms.append((scale, l2, 1.0, 0.0, False, keep) + rest)  # noqa: RUF005  # twice as quick as unpacking
             else:
-                ema = self._ema_at(t, self._ema)
-                terms.append((scale, l2, ema, 1.0 - ema, t == 1, keep, *rest))
+                tail = self._spans.tail(t, None if filters is None else next(filters))
+                terms.append((scale, l2, *self._spans.head(t), keep, *rest, *tail))
             moved.append((group, ((t, self._advance(h, t, known) if numbers else numbers),)))
             if rate is None:
                 rate = lr
@@ -384,32 +400,7 @@ class Optimizer(Summing, Stateful):
         if zero_grad:
             assign([g for _, g in labelled], [0.0] * len(labelled))
 
-    def _ema_at(self, t: int, ema: float) -> float:
-        """Weight of the old average at the t-th step of a parameter."""
-        if self._ema_warmup:
-            return min(ema, (1 + t) / (10 + t))
-        return ema if t > 1 else 0.0
-
     # What callers see.
-
-    @property
-    def lr(self) -> float:
-        """The hyperparameter ``lr`` of the first group at the next step. Assigning sets that of every group."""
-        now = self._current()
-        rate: float = hyperparameters.at("lr", now.roster.groups[0]["lr"], now.step, self.range_of("lr"))
-        return rate
-
-    @lr.setter
-    def lr(self, value: Number) -> None:
-        groups = self._current().roster.groups
-        assign((), (), *[(group.cell, 0, group.with_changes({"lr": group.checked("lr", value)})) for group in groups])
-
-    @property
-    def next_rate(self) -> float:
-        """The rate that the next step will report: ``lr``, after the inverse-time decay that some have built in."""
-        now = self._current()
-        with kernels.guard(allocate_lock()):
-            return now.roster.groups[0].at(now.step)[1]
 
     def __setattr__(self, name: str, value: Any) -> None:
         known = (hasattr(type(self), name) or declares(type(self), name)) and not declares(Optimizer, name)
@@ -417,33 +408,23 @@ class Optimizer(Summing, Stateful):
             raise AttributeError(no_attribute(type(self).__name__, name, self._known()))
         super().__setattr__(name, value)
 
-    def __repr__(self) -> str:
-        now = self._current()
-        hyper = ", ".join(
-            f"{name}={value!r}" for name, value in self._groups[0].items() if name not in ("params", "maximize")
-        )
-        leaves = [leaf for parameters in now.roster.parameters for leaf in parameters.leaves]
-        size = sum(leaf.array.size for leaf in leaves)
-        groups = f" in {len(self._groups)} groups" if now.roster.grouped else ""
-        return (
-            f"{type(self).__name__}({hyper}, like={self._like!r}): {len(leaves)} parameter"
-            f"{'s' if len(leaves) != 1 else ''}{groups}, {size:,} elements, step {now.step}"
-        )
-
     def _averages(self) -> list[tuple[Array, Array]]:
         """Parameters and their averages, array by array; raises if none are kept."""
         if self._ema is None:
             return self._own_averages()
+        return self._followed("average")
+
+    def _followed(self, name: str) -> list[tuple[Array, Array]]:
+        """Parameters and state that is the parameter, as it is now, before its first step."""
         pairs, new = [], []
         for group, clocks in self._current().every:
             by_name = len(clocks) > 1
-            _, tensors, _ = group.tensors(by_name)
-            for k, (theta, _, average) in enumerate(tensors):
-                assert average is not None
-                pairs.append((theta, average))
+            thetas, followers = group.parameters.tensors(by_name), group.swept(name, by_name)
+            for k, (theta, follower) in enumerate(zip(thetas, followers, strict=True)):
+                pairs.append((theta, follower))
                 if clocks[k if by_name else 0][0] == 0:
-                    new.append((average, theta))
-        assign([average for average, _ in new], [theta for _, theta in new])
+                    new.append((follower, theta))
+        assign([follower for follower, _ in new], [theta for _, theta in new])
         return pairs
 
     @property

@@ -24,6 +24,8 @@ class Directed(Optimizer):
     formed with at a step (:meth:`_settings`), and how far to go along it (:meth:`_along`).
     """
 
+    filters = False
+
     squares: ClassVar[bool] = False
     """Whether :meth:`_along` needs the mean square of the direction, for which each gradient is read once more."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from lrcore import checks, hyperparameters, kernels, reference, state
 from lrcore.arrays import Array
 from lrcore.kernels import Sweep
+from lrcore.reference import AROUND
 from lrcore.state import Clocks
 from lrcore.structure import Parameters
 
@@ -143,17 +144,18 @@ class ParameterGroup(MutableMapping[str, Any]):
     def tensors(self, by_name: bool) -> tuple[str, list[tuple[Array, list[Array], Array | None]], list[str]]:
         """What a sweep takes of this group: its rule; parameter, states and average of each tensor; and the names of
         states that only looks see."""
-        states = self.states
-        if by_name:
-            states = {name: list(self.parameters.split(arrays).values()) for name, arrays in states.items()}
-        rows = [arrays for name, arrays in states.items() if name != "average"]
-        averages = states.get("average")
+        rows = [self.swept(name, by_name) for name in self.states if name not in ("average", *AROUND)]
+        averages = self.swept("average", by_name) if "average" in self.states else None
         tensors = [
             (theta, [arrays[k] for arrays in rows], averages[k] if averages else None)
             for k, theta in enumerate(self.parameters.tensors(by_name))
         ]
-        known = (*reference.state_names(self.rule), "average")
-        return self.rule, tensors, [name for name in states if name not in known]
+        known = (*reference.state_names(self.rule), "average", *AROUND)
+        return self.rule, tensors, [name for name in self.states if name not in known]
+
+    def swept(self, name: str, by_name: bool) -> list[Array]:
+        """The state arrays of a name, as they are swept."""
+        return list(self.parameters.split(self.states[name]).values()) if by_name else self.states[name]
 
     def arrays(self) -> dict[str, dict[str, Array]]:
         """All that is remembered in arrays, by parameter and name."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
@@ -46,11 +46,17 @@ class Sweep(Protocol):
         squares: bool,
     ) -> list[float] | None: ...
 
-    def block_sums(self, grads: Sequence[Array | None], of: reference.Products = "gg") -> Array | None: ...
+    def block_sums(
+        self, grads: Sequence[Array | None], of: reference.Products = "gg", filters: reference.Filters | None = None,
+        clip_value: float = ...,
+    ) -> Array | None: ...  # fmt: skip
 
     def total(self, grads: Sequence[Array | None], of: reference.Products = "gg") -> float | None: ...
 
-    def totals(self, grads: Sequence[Array | None], of: reference.Products = "gg") -> list[float] | None: ...
+    def totals(
+        self, grads: Sequence[Array | None], of: reference.Products = "gg", filters: reference.Filters | None = None,
+        clip_value: float = ...,
+    ) -> list[float] | None: ...  # fmt: skip
 
     def look(
         self,
@@ -165,16 +171,17 @@ def using(build: str) -> Iterator[None]:
         selected = before
 
 
-def sweep(groups: Sequence[Group], build: str) -> Sweep:
-    """A sweep of a build over these tensors."""
-    made: Sweep = module(build).Sweep(groups)
+def sweep(groups: Sequence[Group], build: str, around: Mapping[str, Sequence[Array]]) -> Sweep:
+    """A sweep of a build over these tensors, with the state that spans keep of each besides averages."""
+    made: Sweep = module(build).Sweep(groups, around)
     return made
 
 
 def traffic(nbytes: int, n_states: int) -> int:
     """Bytes that a step moves for parameters of ``nbytes``: it reads g; reads and writes theta and each state.
 
-    A moving average counts as a state. By it the pool tells steps apart.
+    What a span keeps counts as a state, slow parameters only at steps that draw to them. By it the pool tells steps
+    apart.
     """
     return nbytes * (3 + 2 * n_states)
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, TypedDict, cast, get_args
 
 from lrcore import checks, hyperparameters
 from lrcore.settings import Setting, T
+from lrcore.spans import Ema
 from lrcore.state import Allocator
 
 OnNonfinite = Literal["propagate", "skip", "raise"]
@@ -17,8 +18,11 @@ class Options(TypedDict, total=False):
 
     like: str
     maximize: bool | None
-    ema: float | None
+    ema: Ema
     ema_warmup: bool
+    lookahead: tuple[int, float] | None
+    grokfast: tuple[float, float] | None
+    mars: float | None
     clip_norm: float | None
     clipnorm: float | None
     clip_value: float | None

@@ -10,9 +10,10 @@ from functools import partial
 from itertools import compress, starmap
 from typing import Any, Self
 
-from lrcore import checks, kernels, structure
+from lrcore import checks, hyperparameters, kernels, structure
 from lrcore.arrays import Array, Change, assign, assignment, change
 from lrcore.groups import Counts, Now, ParameterGroup, Roster
+from lrcore.hyperparameters import Number
 from lrcore.state import Clocks
 from lrcore.structure import Parameters, Structure
 
@@ -28,6 +29,11 @@ class Stateful:
     """Where it stands: an only entry each, so that they can be assigned with arrays as one."""
     _groups: list[ParameterGroup]
     """The list that callers have; compared with the groups in ``_cell`` wherever these matter."""
+
+    @classmethod
+    def range_of(cls, name: str) -> hyperparameters.Interval:
+        """The valid range of a hyperparameter."""
+        raise NotImplementedError
 
     def _new_group(self, parameters: Parameters, own: Mapping[str, Any]) -> ParameterGroup:
         """A group of these parameters, with new state."""
@@ -149,6 +155,38 @@ class Stateful:
     def like(self) -> str:
         """Whose formula and defaults."""
         return self._like
+
+    @property
+    def lr(self) -> float:
+        """The hyperparameter ``lr`` of the first group at the next step. Assigning sets that of every group."""
+        now = self._current()
+        rate: float = hyperparameters.at("lr", now.roster.groups[0]["lr"], now.step, self.range_of("lr"))
+        return rate
+
+    @lr.setter
+    def lr(self, value: Number) -> None:
+        groups = self._current().roster.groups
+        assign((), (), *[(group.cell, 0, group.with_changes({"lr": group.checked("lr", value)})) for group in groups])
+
+    @property
+    def next_rate(self) -> float:
+        """The rate that the next step will report: ``lr``, after the inverse-time decay that some have built in."""
+        now = self._current()
+        with kernels.guard(allocate_lock()):
+            return now.roster.groups[0].at(now.step)[1]
+
+    def __repr__(self) -> str:
+        now = self._current()
+        hyper = ", ".join(
+            f"{name}={value!r}" for name, value in self._groups[0].items() if name not in ("params", "maximize")
+        )
+        leaves = [leaf for parameters in now.roster.parameters for leaf in parameters.leaves]
+        size = sum(leaf.array.size for leaf in leaves)
+        groups = f" in {len(self._groups)} groups" if now.roster.grouped else ""
+        return (
+            f"{type(self).__name__}({hyper}, like={self._like!r}): {len(leaves)} parameter"
+            f"{'s' if len(leaves) != 1 else ''}{groups}, {size:,} elements, step {now.step}"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a run needs to go on with the same bits, in plain arrays and numbers, copied.

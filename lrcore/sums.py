@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from lrcore import checks, norms, reference
@@ -11,6 +11,8 @@ from lrcore.arrays import Array
 from lrcore.groups import Now, ParameterGroup, Values
 from lrcore.kernels import Sweep
 from lrcore.options import Option
+from lrcore.reference import GradientTerms
+from lrcore.spans import Filter, Spans
 from lrcore.state import Clocks
 
 Moving = Sequence[tuple[ParameterGroup, Clocks]]
@@ -25,7 +27,7 @@ class Cautious(Option[bool]):
         super().__init__(checks.flag)
 
     def __set__(self, instance: Any, value: Any) -> None:
-        can = instance.maskable and not instance.sums and not instance.looks
+        can = instance.maskable and not (instance.sums or instance.looks or instance._spans.filters)
         if checks.flag(self._name, value) and not can:
             raise ValueError(f"{self._name} must be False for {type(instance).__name__}, got True")
         super().__set__(instance, value)
@@ -62,7 +64,12 @@ class Summing:
     maskable: ClassVar[tuple[str, ...]] = ()
     """The rules whose steps ``cautious`` masks. Their coefficients must not be formed of sums."""
 
+    filters: ClassVar[bool] = True
+    """Whether ``grokfast`` and ``mars`` may filter gradients before the rule sees them; not where there are ``looks``,
+    which see them as they are."""
+
     _like: str
+    _spans: Spans
     _cautious: bool
     _clipnorm: float | None
     _clip_value: float | None
@@ -88,6 +95,10 @@ class Summing:
     def _summed(self, sums: Any, grads: Sequence[Array | None], by_name: bool) -> Any:
         """Sums of a sweep; raises the reason where it has refused to form them."""
         raise NotImplementedError
+
+    def _gamma(self, h: Values, theta: Array) -> float | None:
+        """How much the gradient of a parameter is corrected, see ``mars``; None if it is not."""
+        return self._spans.mars
 
     def _form(
         self, sweep: Sweep, grads: Sequence[Array | None], now: Now, moving: Moving, which: Sequence[int], factor: float
@@ -144,3 +155,34 @@ class Summing:
         agreeing = numbers.get(f"{group.rule}.agree")
         mask = 0.0 if agreeing is None else 1.0 / max(agreeing / max(numbers["n"], 1.0), LEAST_AGREEMENT)
         return Formed(scale, numbers, rate, keep, mask)
+
+    def _filtered(
+        self, sweep: Sweep, grads: Sequence[Array | None], formed: Sequence[Formed], now: Now, moving: Moving
+    ) -> tuple[list[Formed], Iterator[Filter]]:
+        """``formed`` with sums of gradients as the rule sees them, and what is done to these, array by array."""
+        thetas = [theta for parameters in now.roster.parameters for theta in parameters.tensors(by_name=True)]
+        present = [k for k, g in enumerate(grads) if g is not None]
+        filters: list[tuple[float, GradientTerms] | None] = [None] * len(grads)
+        terms: list[GradientTerms] = []
+        for k, (group, ((t, _),)), mine in zip(present, moving, formed, strict=True):
+            h, *_ = group.at(now.step, t + 1)
+            gamma = self._gamma(h, thetas[k])
+            terms.append(self._spans.filter_at(t + 1, gamma, 0.0 if gamma is None else h["betas"][0]))
+            filters[k] = mine.scale, terms[-1]
+        wanted = dict.fromkeys((*(("gg",) if self._spans.corrects else ()), *(of for of in self.sums if of != "tt")))
+        columns = {
+            of: self._summed(sweep.totals(grads, of, filters, self._clip_value or math.inf), grads, True)  # type: ignore[arg-type]
+            for of in wanted
+        }
+        made: list[Formed] = []
+        done: list[Filter] = []
+        for k, mine, given in zip(present, formed, terms, strict=True):
+            size = 1.0
+            if given.corrects:
+                norm = math.sqrt(columns["gg"][k])
+                size = norm if norm > 1.0 or norm != norm else 1.0
+            powers = {"gg": size * size, "gt": size}
+            changed = {of: columns[of][k] / powers[of] for of in self.sums if of in powers}
+            made.append(mine._replace(numbers={**mine.numbers, **changed}))
+            done.append((given, size))
+        return made, iter(done)

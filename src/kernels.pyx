@@ -4,7 +4,8 @@
 
 The tensors are cut into chunks that stay in the first-level cache, and on each chunk runs a short list of
 spans: scale, clip and penalize the gradient; the rule; moving average; zero the gradient. Each is a plain
-loop. Compiled once per instruction-set level.
+loop. Compiled once per instruction-set level. Which spans have state of their own is known when a sweep is made;
+what they take comes after the coefficients of the rule.
 """
 
 cimport cython
@@ -44,6 +45,7 @@ cdef enum:
     MAX_STATES = 6
     MAX_COEFFICIENTS = 24
     HEAD = 5  # terms before the coefficients of the rule, as in lrcore/reference/sweep.py
+    TAIL = 8  # and after them, where spans have state besides averages, as in lrcore/reference/spans.py
 
 
 @cython.final
@@ -108,9 +110,17 @@ cdef struct Terms:
     double l2
     double ema
     double one_minus_ema
-    bint begins  # whether the average is first made the parameters before the rule
+    bint begins  # whether average and slow parameters are first made the parameters before the rule
     double mask  # see move_against; 0 where a step is not masked
     double keep  # the first coefficient, where it is masked
+    double alpha  # of Grokfast
+    double one_minus_alpha
+    double lamb
+    bint corrects  # whether the gradient is corrected by the one before
+    double correction
+    double size  # what the corrected gradient is divided by
+    bint synchronizes  # whether slow parameters and parameters meet
+    double pull
     double[MAX_COEFFICIENTS] double
     float[MAX_COEFFICIENTS] single
 
@@ -119,6 +129,9 @@ cdef struct Tensor:
     const char* g  # NULL while it rests
     char* states[MAX_STATES]
     char* average  # NULL without moving average
+    char* slow     # these three: NULL without such a span
+    char* grokfast
+    char* previous
     SingleRule single
     DoubleRule double
     Py_ssize_t n_states
@@ -144,6 +157,7 @@ cdef struct Plan:
     Direction* directions
     double* sums  # one per chunk
     Products products  # that are summed
+    bint filters  # whether they are of gradients as rules see them
     double clip_value  # bounds the elements of gradients; inf for none
     bint zero_grad
     Py_ssize_t n_groups
@@ -153,6 +167,21 @@ cdef struct Plan:
     Py_ssize_t nbytes  # that a step reads and writes
     Py_ssize_t look_nbytes  # that looking at tiles reads
     int streams        # arrays that it does this with, for the tensor that has most
+    Py_ssize_t meeting  # bytes that it reads and writes besides where slow parameters and parameters meet
+
+
+cdef inline void filter_gradient(floating* prepared, floating* grokfast, floating* previous, Terms* terms,
+                                 Py_ssize_t n) noexcept nogil:
+    """The gradient that the rule sees, of the one that is scaled and clipped."""
+    if grokfast:
+        amplify(prepared, grokfast, <floating> terms.alpha, <floating> terms.one_minus_alpha, <floating> terms.lamb, n)
+    if previous and terms.corrects:
+        correct(prepared, previous, <floating> terms.correction, <floating> terms.size, n)
+
+
+cdef inline floating* at(char* array, Py_ssize_t start, const floating* like) noexcept nogil:
+    """Where element ``start`` of an array lies; NULL if there is none."""
+    return <floating*> array + start if array else NULL
 
 
 cdef void step_against(Tensor* tensor, Terms* terms, floating* theta, const floating* g, floating** states,
@@ -178,6 +207,9 @@ cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, b
     cdef const floating* g = <const floating*> tensor.g + start
     cdef floating* states[MAX_STATES]
     cdef floating* average = NULL
+    cdef floating* slow = at(tensor.slow, start, theta)
+    cdef floating* grokfast = at(tensor.grokfast, start, theta)
+    cdef floating* previous = at(tensor.previous, start, theta)
     cdef Py_ssize_t i
     for i in range(tensor.n_states):
         states[i] = <floating*> tensor.states[i] + start
@@ -190,9 +222,23 @@ cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, b
             fetch(states[i], n * sizeof(floating), way.near, way.far)
         if average:
             fetch(average, n * sizeof(floating), way.near, way.far)
+        if grokfast:
+            fetch(grokfast, n * sizeof(floating), way.near, way.far)
+        if previous:
+            fetch(previous, n * sizeof(floating), way.near, way.far)
+        if slow and terms.synchronizes:
+            fetch(slow, n * sizeof(floating), way.near, way.far)
     if average and terms.begins:
         memcpy(average, theta, n * sizeof(floating))
-    if terms.l2 != 0:
+    if slow and terms.begins:
+        memcpy(slow, theta, n * sizeof(floating))
+    if grokfast or previous:
+        scale(prepared, g, <floating> terms.factor, <floating> clip_value, n)
+        filter_gradient(prepared, grokfast, previous, terms, n)
+        if terms.l2 != 0:
+            add_penalty(prepared, theta, <floating> terms.l2, n)
+        g = prepared
+    elif terms.l2 != 0:
         penalize(prepared, g, theta, <floating> terms.factor, <floating> clip_value, <floating> terms.l2, n)
         g = prepared
     elif terms.factor != 1 or clip_value != INFINITY:
@@ -207,7 +253,11 @@ cdef inline void step_stretch(Tensor* tensor, Terms* terms, double clip_value, b
         tensor.single(theta, g, states, coefficients, n)
     else:
         tensor.double(theta, g, states, coefficients, n)
-    if average:
+    if slow and terms.synchronizes:
+        synchronize(theta, slow, <floating> terms.pull, n)
+    if average and terms.ema == 1:
+        approach(average, theta, <floating> terms.one_minus_ema, n)
+    elif average:
         move(average, theta, <floating> terms.ema, <floating> terms.one_minus_ema, n)
     if zero_grad:
         memset(<floating*> tensor.g + start, 0, n * sizeof(floating))
@@ -228,6 +278,22 @@ cdef Tensor* tensor_of(Plan* plan, Py_ssize_t chunk) noexcept nogil:
 cdef inline double sum_of(Tensor* tensor, Products products, Py_ssize_t start, Py_ssize_t n,
                           const floating* theta, const floating* g) noexcept nogil:
     return dot((theta if products == TT else g) + start, (g if products == GG else theta) + start, n)
+
+
+cdef inline double filtered_sum_of(Tensor* tensor, Plan* plan, Terms* terms, Py_ssize_t start, Py_ssize_t n,
+                                   floating* scratch) noexcept nogil:
+    """The same of a gradient as the rule would see it; what spans remember is filtered in copies."""
+    cdef floating* grokfast = NULL
+    cdef floating* previous = NULL
+    if tensor.grokfast:
+        grokfast = scratch + CHUNK
+        memcpy(grokfast, <floating*> tensor.grokfast + start, n * sizeof(floating))
+    if tensor.previous:
+        previous = scratch + 2 * CHUNK
+        memcpy(previous, <floating*> tensor.previous + start, n * sizeof(floating))
+    scale(scratch, <const floating*> tensor.g + start, <floating> terms.factor, <floating> plan.clip_value, n)
+    filter_gradient(scratch, grokfast, previous, terms, n)
+    return sum_of(tensor, plan.products, 0, n, <const floating*> tensor.theta + start, scratch)
 
 
 cdef double square_of(Tensor* tensor, double clip_value, Py_ssize_t start, Py_ssize_t n,
@@ -268,6 +334,7 @@ cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way*
     cdef Plan* plan = <Plan*> context
     cdef Tensor* tensor = tensor_of(plan, begin)
     cdef Py_ssize_t chunk, start, n
+    cdef double[3 * CHUNK] scratch
     for chunk in range(begin, end):
         while chunk >= tensor.last_chunk:
             tensor += 1
@@ -280,6 +347,12 @@ cdef void sum_chunks(void* context, Py_ssize_t begin, Py_ssize_t end, const Way*
                 plan.sums[chunk] = square_of[double](tensor, plan.clip_value, start, n, <const double*> tensor.g)
             else:
                 plan.sums[chunk] = square_of[float](tensor, plan.clip_value, start, n, <const float*> tensor.g)
+        elif plan.filters and tensor.type_num == cnp.NPY_DOUBLE:
+            plan.sums[chunk] = filtered_sum_of[double](
+                tensor, plan, &plan.terms[tensor.terms], start, n, scratch)
+        elif plan.filters:
+            plan.sums[chunk] = filtered_sum_of[float](
+                tensor, plan, &plan.terms[tensor.terms], start, n, <float*> scratch)
         elif tensor.type_num == cnp.NPY_DOUBLE:
             plan.sums[chunk] = sum_of[double](
                 tensor, plan.products, start, n, <const double*> tensor.theta, <const double*> tensor.g)
@@ -456,11 +529,21 @@ def any_none(items):
     return False
 
 
+cdef bint take_filter(Terms* into, terms) except False:
+    """Note what the spans of the gradient take, the first of a tail."""
+    alpha, one_minus_alpha, lamb, corrects, correction = terms
+    into.alpha, into.one_minus_alpha, into.lamb = alpha, one_minus_alpha, lamb
+    into.corrects, into.correction = corrects, correction
+    return True
+
+
 cdef class Sweep:
     """One step over all tensors of a model; same methods as :class:`lrcore.reference.Sweep`.
 
     ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states, average or None)``. After the
     states of the rule may come others, for looks alone: their names are then a third entry of the group.
+    ``around`` has state of spans besides averages: for each name of ``reference.AROUND`` that there is, an array for each
+    tensor.
     """
 
     cdef Plan plan
@@ -471,13 +554,15 @@ cdef class Sweep:
     cdef Py_ssize_t n_extents
     cdef Py_ssize_t n_sets  # of terms, at most
     cdef Py_ssize_t* n_terms  # of each group
+    cdef Py_ssize_t n_tail  # of these, how many follow the coefficients of the rule
     cdef bint by_group  # whether every tensor has the terms of its group
     cdef readonly list chunks
     cdef list parameters
     cdef object owned  # keeps every array alive
     cdef readonly list aims  # of each tensor that is directed, else None
+    cdef object owned_around
 
-    def __cinit__(self, groups):
+    def __cinit__(self, groups, around=None):
         cdef Py_ssize_t k = 0, j, i, moved
         cdef Tensor* tensor
         cdef Rule rule
@@ -488,6 +573,8 @@ cdef class Sweep:
         self.plan.terms = <Terms*> allocate(self.n_sets, sizeof(Terms))
         self.n_terms = <Py_ssize_t*> allocate(self.plan.n_groups, sizeof(Py_ssize_t))
         self.by_group = True
+        self.owned_around = {name: list(arrays) for name, arrays in (around or {}).items()}
+        self.n_tail = TAIL if self.owned_around else 0
         self.extents = <Extent*> allocate(self.plan.n_tensors, sizeof(Extent))
         self.gradient_extents = <Extent*> allocate(self.plan.n_tensors, sizeof(Extent))
         self.parameters = []
@@ -500,7 +587,7 @@ cdef class Sweep:
             if rule_name not in rules:
                 raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule_name!r}")
             rule = rules[rule_name]
-            self.n_terms[j] = HEAD + rule.n_coefficients
+            self.n_terms[j] = HEAD + rule.n_coefficients + self.n_tail
             self.state_names.append((*reference.state_names(rule_name), *names))
             if len(self.state_names[j]) > MAX_STATES:
                 raise ValueError(f"states of a tensor must be at most {MAX_STATES}, got {self.state_names[j]}")
@@ -511,7 +598,7 @@ cdef class Sweep:
                 tensor = &self.plan.tensors[k]
                 tensor.group = tensor.terms = j
                 tensor.single, tensor.double = rule.single, rule.double
-                tensor.n_states, tensor.n_terms = rule.n_states, HEAD + rule.n_coefficients
+                tensor.n_states, tensor.n_terms = rule.n_states, self.n_terms[j]
                 if not isinstance(theta, cnp.ndarray):
                     raise TypeError(f"arrays of a sweep must be NumPy arrays, got {type(theta).__name__}")
                 tensor.type_num = cnp.PyArray_TYPE(theta)
@@ -534,8 +621,31 @@ cdef class Sweep:
                     self.extents[self.n_extents] = Extent(tensor.theta, tensor.theta + tensor.nbytes)
                     self.n_extents += 1
                 k += 1
+        self.take_around(self.owned_around)
         self.plan.sums = <double*> allocate(self.plan.n_chunks, sizeof(double))
         qsort(self.extents, self.n_extents, sizeof(Extent), by_start)
+
+    cdef bint take_around(self, dict around) except False:
+        """Note where the state of spans lies; raises if it is not what the tensors ask for."""
+        cdef Py_ssize_t k
+        cdef Tensor* tensor
+        if not around.keys() <= set(reference.AROUND) or any([len(a) != self.plan.n_tensors for a in around.values()]):
+            raise ValueError(
+                f"around must hold arrays of {', '.join(reference.AROUND)}, one a tensor, got {list(around)}")
+        for name, arrays in around.items():
+            for k in range(self.plan.n_tensors):
+                tensor = &self.plan.tensors[k]
+                if name == "lookahead":
+                    tensor.slow = address(arrays[k], tensor)
+                    self.plan.meeting += 2 * tensor.nbytes
+                    continue
+                if name == "grokfast":
+                    tensor.grokfast = address(arrays[k], tensor)
+                else:
+                    tensor.previous = address(arrays[k], tensor)
+                self.plan.nbytes += 2 * tensor.nbytes
+            self.plan.streams += name != "lookahead"
+        return True
 
     def __dealloc__(self):
         cdef Py_ssize_t k
@@ -613,7 +723,7 @@ cdef class Sweep:
 
     cdef bint take_terms(self, terms, which, masks) except False:
         """Note the terms of every tensor; raises, before any is in use, if there are not those that rules ask for."""
-        cdef Py_ssize_t k, j, i, n = len(terms), taken
+        cdef Py_ssize_t k, j, i, n = len(terms), taken, stop, least = HEAD + self.n_tail
         cdef tuple values
         cdef Terms* into
         cdef environment_t environment
@@ -625,25 +735,30 @@ cdef class Sweep:
             raise ValueError(f"masks must have {n} entries, got {len(masks)}")
         for j in range(n):
             values = terms[j]
-            if not HEAD <= len(values) <= HEAD + MAX_COEFFICIENTS:
-                raise ValueError(f"terms[{j}] must have {HEAD} to {HEAD + MAX_COEFFICIENTS} entries, got {len(values)}")
+            if not least <= len(values) <= least + MAX_COEFFICIENTS:
+                raise ValueError(
+                    f"terms[{j}] must have {least} to {least + MAX_COEFFICIENTS} entries, got {len(values)}")
             into = &self.plan.terms[j]
             into.n = len(values)
             into.factor, into.l2, into.ema, into.one_minus_ema = values[0], values[1], values[2], values[3]
             into.begins = values[4]
-            for i in range(HEAD, into.n):
+            stop = into.n - self.n_tail
+            for i in range(HEAD, stop):
                 into.double[i - HEAD] = values[i]
             into.mask = 0
             if masks is not None:
                 into.mask = masks[j]
                 if into.mask != 0:
                     into.keep, into.double[0] = into.double[0], 0
+            if self.n_tail:
+                take_filter(into, values[stop:stop + 5])
+                into.size, into.synchronizes, into.pull = values[stop + 5], values[stop + 6], values[stop + 7]
             if which is None and into.n != self.n_terms[j]:
                 raise ValueError(f"terms[{j}] must have {self.n_terms[j]} entries, got {into.n}")
         environment = environment_enter()
         for j in range(n):
             into = &self.plan.terms[j]
-            for i in range(into.n - HEAD):
+            for i in range(into.n - least):
                 into.single[i] = <float> into.double[i]
         environment_leave(environment)
         if which is None and self.by_group:
@@ -661,7 +776,24 @@ cdef class Sweep:
             self.plan.tensors[k].terms = taken
         return True
 
-    cdef bint form_sums(self, grads, str of) except -1:
+    cdef bint take_filters(self, filters, double clip_value) except False:
+        """Note, for each tensor that does not rest, what its gradient goes through before the rule sees it."""
+        cdef Py_ssize_t k
+        cdef Terms* into
+        if len(filters) != self.plan.n_tensors:
+            raise ValueError(f"filters must have {self.plan.n_tensors} entries, got {len(filters)}")
+        self.by_group = False
+        self.plan.clip_value = clip_value
+        for k in range(self.plan.n_tensors):
+            if self.plan.tensors[k].g:
+                into = &self.plan.terms[k]
+                factor, terms = filters[k]
+                into.factor, into.size = factor, 1
+                take_filter(into, terms)
+                self.plan.tensors[k].terms = k
+        return True
+
+    cdef bint form_sums(self, grads, str of, filters=None, double clip_value=INFINITY) except -1:
         """Form the sums of every chunk; False if a gradient is not what its parameter asks for."""
         if of not in PRODUCTS:
             raise ValueError(f"of must be 'gg', 'gt' or 'tt', got {of!r}")
@@ -669,6 +801,9 @@ cdef class Sweep:
         if not self.take_gradients(grads, False):
             return False
         self.plan.products = <Products> which
+        self.plan.filters = filters is not None
+        if filters is not None:
+            self.take_filters(filters, clip_value)
         share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4, 0)
         return True
 
@@ -681,7 +816,7 @@ cdef class Sweep:
         return total
 
     def direct(self, aims):
-        """From now on the rule of a tensor with an aim steps along its direction, see :meth:`look`."""
+        """From now on the rule of a tensor with an aim steps along its direction, see :meth:`form_directions`."""
         cdef Py_ssize_t k
         cdef Tensor* tensor
         cdef Direction* direction
@@ -708,7 +843,7 @@ cdef class Sweep:
             tensor.last_tile = self.plan.n_tiles
 
     def form_directions(self, grads, settings, double clip_value, bint squares):
-        """As :meth:`lrcore.reference.Sweep.look`; None if a gradient is not what its parameter asks for."""
+        """As :meth:`lrcore.reference.Sweep.form_directions`; None if a gradient is not what its parameter asks for."""
         cdef Py_ssize_t k, i
         cdef Tensor* tensor
         cdef Direction* direction
@@ -751,9 +886,9 @@ cdef class Sweep:
         share(sum_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes // 4, 0)
         return self.each_total()
 
-    def block_sums(self, grads, of="gg"):
+    def block_sums(self, grads, of="gg", filters=None, double clip_value=INFINITY):
         """The sums of each chunk, in a new array; None if a gradient is not what its parameter asks for."""
-        if not self.form_sums(grads, of):
+        if not self.form_sums(grads, of, filters, clip_value):
             return None
         sums = np.empty(self.plan.n_chunks)
         if self.plan.n_chunks:
@@ -770,9 +905,10 @@ cdef class Sweep:
         environment_leave(environment)
         return total
 
-    def totals(self, grads, of="gg"):
-        """The sum of each tensor; None if a gradient is not what its parameter asks for."""
-        return self.each_total() if self.form_sums(grads, of) else None
+    def totals(self, grads, of="gg", filters=None, double clip_value=INFINITY):
+        """The sum of each tensor, with ``filters`` as in :meth:`lrcore.reference.Sweep.block_sums`; None if a gradient
+        is not what its parameter asks for."""
+        return self.each_total() if self.form_sums(grads, of, filters, clip_value) else None
 
     cdef list each_total(self):
         """The sum of each tensor's chunks, added in order."""
@@ -784,6 +920,16 @@ cdef class Sweep:
             found.append(self.added(self.plan.tensors[k].first_chunk, self.plan.tensors[k].last_chunk))
         environment_leave(environment)
         return found
+
+    cdef void share_step(self, Py_ssize_t n):
+        """Step every tensor by the first ``n`` terms."""
+        cdef Py_ssize_t j
+        cdef bint meet = False
+        if self.plan.meeting:
+            for j in range(n):
+                meet = meet or self.plan.terms[j].synchronizes
+        share(step_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes + meet * self.plan.meeting,
+              self.plan.streams + meet)
 
     def look(self, grads, entries, which, double clip_value, plain=()):
         """Sums over each tensor, as :meth:`lrcore.reference.Sweep.look` forms them; None if a gradient is not what its
@@ -863,7 +1009,7 @@ cdef class Sweep:
             return False
         self.take_terms(terms, which, masks)
         self.plan.clip_value, self.plan.zero_grad = clip_value, zero_grad
-        share(step_chunks, &self.plan, self.plan.n_chunks, self.plan.nbytes, self.plan.streams)
+        self.share_step(len(terms))
         if self.plan.directions:
             commit_all(&self.plan)
         counts[0] = after

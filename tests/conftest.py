@@ -31,6 +31,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "RAdam": [{"threshold": 4.0, "betas": (0.9, 0.99)}],
     "Adafactor": [{"momentum": 0.9, "min_dim_size_to_factor": 2.0}],
     "AdamW": [{"cautious": True}],
+    "MARS": [{"optimize_1d": True, "gamma": 0.3}],
 }
 
 # So that the first of few steps at a small rate move float32 too: what is estimated begins larger than by default.

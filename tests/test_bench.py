@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import lrcore as lr
-from lrcore import base, kernels, reference
+from lrcore import kernels, reference, registry
 from lrcore.bench import cases, implementations, plot, race, report, worker
 from lrcore.bench.run import contenders
 from lrcore.cli import main
@@ -65,7 +65,7 @@ def test_an_optimizer_that_is_registered_is_measured(monkeypatch: pytest.MonkeyP
         rules: ClassVar = {"new": {"weight_decay": 0.5}, "adam": {}}
         defaults: ClassVar = {"optax": {"lr": None, "weight_decay": 0.0}}
 
-    monkeypatch.setitem(base._OPTIMIZERS, "New", New)
+    monkeypatch.setitem(registry._OPTIMIZERS, "New", New)
     assert cases.users()["new"] == ("New", {"weight_decay": 0.5})
     assert cases.users()["adam"] == ("AdamW", {})
     (case,) = (case for case in cases._optimizers() if case.name == "new-float64")

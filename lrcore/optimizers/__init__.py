@@ -17,6 +17,8 @@ two counts meet in :meth:`Optimizer.step` and nowhere else.
     1e-8, and only there Adam has ``amsgrad``. (The commit after 2.3.1 has Adagrad begin at 0.1, with lr 1e-3.)
 ``"optax"``
     optax 0.2 (``optax/_src/alias.py``). The rate has no default.
+``"timm"``
+    timm 1 (``timm/optim``).
 ``"transformers"``
     transformers 5 (``transformers/optimization.py``).
 ``"paper"``
@@ -42,6 +44,7 @@ from lrcore.optimizers import (
     sgd,
     sign,
     trust,
+    variance,
 )
 from lrcore.optimizers.adam import *  # noqa: F403
 from lrcore.optimizers.adaptive import *  # noqa: F403
@@ -55,6 +58,7 @@ from lrcore.optimizers.nesterov import *  # noqa: F403
 from lrcore.optimizers.sgd import *  # noqa: F403
 from lrcore.optimizers.sign import *  # noqa: F403
 from lrcore.optimizers.trust import *  # noqa: F403
+from lrcore.optimizers.variance import *  # noqa: F403
 
 __all__ = []
 __all__ += sgd.__all__
@@ -69,6 +73,7 @@ __all__ += trust.__all__
 __all__ += distance.__all__
 __all__ += factored.__all__
 __all__ += muon.__all__
+__all__ += variance.__all__
 
 for _name in __all__:
     register(globals()[_name])

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from lrcore.reference.directions import SETTINGS, STATES, Aim, Settings
 from lrcore.reference.rules import RULES, coefficient_names, state_names
+from lrcore.reference.spans import AROUND, GradientTerms, Tail
 from lrcore.reference.sums import CHUNK, LANES, chunk_sums
-from lrcore.reference.sweep import Entry, Look, Products, Seen, Sweep, Terms, any_none, same_objects
+from lrcore.reference.sweep import Entry, Filters, Look, Products, Seen, Sweep, Terms, any_none, same_objects
 
 __all__ = [
+    "AROUND",
     "CHUNK",
     "LANES",
     "RULES",
@@ -27,11 +29,14 @@ __all__ = [
     "STATES",
     "Aim",
     "Entry",
+    "Filters",
+    "GradientTerms",
     "Look",
     "Products",
     "Seen",
     "Settings",
     "Sweep",
+    "Tail",
     "Terms",
     "any_none",
     "chunk_sums",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import is_
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lrcore.arrays import Array, assignment
 from lrcore.reference.directions import Aim, Direction, Settings
 from lrcore.reference.rules import RULES, state_names
+from lrcore.reference.spans import AROUND, GradientTerms, Tail, filtered, move, prepared, synchronize
 from lrcore.reference.sums import CHUNK, against, agreements, chunk_sums, in_order
 
 Products = Literal["gg", "gt", "tt"]
@@ -28,7 +29,11 @@ Entry = tuple[float, float, Sequence[Look]]
 """``factor, l2``, as of :data:`Terms`, and the looks at a tensor; see :meth:`Sweep.look`."""
 
 Terms = tuple[float, ...]
-"""``factor, l2, ema, one_minus_ema, begins``, then the coefficients of the rule; see :meth:`Sweep.step`."""
+"""``factor, l2, ema, one_minus_ema, begins``, then the coefficients of the rule, then, where a sweep has state around
+it, those of :class:`Tail`; see :meth:`Sweep.step`."""
+
+Filters = Sequence["tuple[float, GradientTerms] | None"]
+"""For each tensor, what its gradient is multiplied by, and what the spans of the gradient take; None where it rests."""
 
 HEAD = 5  # terms before those of the rule
 
@@ -48,7 +53,8 @@ class Sweep:
 
     ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states, average or None)``. After the
     states of the rule may come others, for looks alone: their names are then a third entry of the group. Where a
-    gradient is None, its tensor rests: nothing of it is read or changed, and its sums are 0.
+    gradient is None, its tensor rests: nothing of it is read or changed, and its sums are 0. ``around`` is the state of
+    spans besides averages: for each name of ``AROUND`` that there is, an array for each tensor.
 
     Attributes
     ----------
@@ -56,7 +62,7 @@ class Sweep:
         For each tensor, the number of the first of its chunks; at the end, how many there are.
     """
 
-    def __init__(self, groups: Sequence[Any]) -> None:
+    def __init__(self, groups: Sequence[Any], around: Mapping[str, Sequence[Array]] | None = None) -> None:
         self._tensors: list[tuple[Any, Array, list[Array], Array | None]] = []
         self._seen: list[dict[str, Array]] = []
         self._group: list[int] = []
@@ -68,6 +74,10 @@ class Sweep:
                 self._seen.append(dict(zip((*own, *(names[0] if names else ())), states, strict=True)))
                 self._group.append(j)
                 self.chunks.append(self.chunks[-1] + -(-theta.size // CHUNK))
+        around = around or {}
+        if not around.keys() <= set(AROUND) or any(len(arrays) != len(self._tensors) for arrays in around.values()):
+            raise ValueError(f"around must hold arrays of {', '.join(AROUND)}, one a tensor, got {list(around)}")
+        self._around = [{name: arrays[k] for name, arrays in around.items()} for k in range(len(self._tensors))]
         self.aims: list[Aim | None] = [None] * len(self._tensors)
         self._directions: list[Direction | None] = [None] * len(self._tensors)
 
@@ -88,20 +98,30 @@ class Sweep:
         with np.errstate(all="ignore"):
             for k, (g, given, direction) in enumerate(zip(grads, settings, self._directions, strict=True)):
                 if g is not None and given is not None and direction is not None:
-                    prepared = _scaled(g, given[0], clip_value)
-                    direction.look(prepared, given[1:])
+                    scaled = prepared(g, given[0], clip_value)
+                    direction.look(scaled, given[1:])
                     if squares:
-                        u = direction.along(prepared, write=False)
+                        u = direction.along(scaled, write=False)
                         sums[k] = in_order(chunk_sums(u, u))
         return sums
 
-    def block_sums(self, grads: Sequence[Array | None], of: Products = "gg") -> NDArray[np.float64]:
-        """The sums of each chunk, in double precision, in the order of the chunks."""
+    def block_sums(
+        self, grads: Sequence[Array | None], of: Products = "gg", filters: Filters | None = None,
+        clip_value: float = np.inf,
+    ) -> NDArray[np.float64]:  # fmt: skip
+        """The sums of each chunk, in double precision, in the order of the chunks.
+
+        With ``filters``, of the gradients as rules would see them: scaled, clipped to ± ``clip_value``, through the
+        spans of the gradient, whose state does not change.
+        """
         sums = np.zeros(self.chunks[-1])
         with np.errstate(all="ignore"):
             for k, g in enumerate(grads):
                 if g is not None:
                     theta = self._tensors[k][1]
+                    if filters is not None and (known := filters[k]) is not None:
+                        copies = {name: array.copy() for name, array in self._around[k].items()}
+                        g = filtered(prepared(g, known[0], clip_value), copies, known[1], 1.0)
                     a, b = theta if of == "tt" else g, g if of == "gg" else theta
                     sums[self.chunks[k] : self.chunks[k + 1]] = chunk_sums(a, b)
         return sums
@@ -110,9 +130,12 @@ class Sweep:
         """The sum over all chunks, added in order."""
         return in_order(self.block_sums(grads, of))
 
-    def totals(self, grads: Sequence[Array | None], of: Products = "gg") -> list[float]:
-        """The sum of each tensor's chunks, added in order."""
-        sums = self.block_sums(grads, of)
+    def totals(
+        self, grads: Sequence[Array | None], of: Products = "gg", filters: Filters | None = None,
+        clip_value: float = np.inf,
+    ) -> list[float]:  # fmt: skip
+        """The sum of each tensor's chunks, added in order; with ``filters``, as in :meth:`block_sums`."""
+        sums = self.block_sums(grads, of, filters, clip_value)
         return [in_order(sums[a:b]) for a, b in zip(self.chunks, self.chunks[1:], strict=False)]
 
     def look(
@@ -136,12 +159,13 @@ class Sweep:
                     continue
                 factor, l2, looks = entries[k]
                 sums = [chunk_sums(theta if of == "tt" else g, g if of == "gg" else theta) for of in plain]
-                prepared = _prepared(g, theta, factor, clip_value, l2)
+                p = prepared(g, factor, clip_value)
+                p = p + l2 * theta if l2 else p
                 for rule, coefficients, products in looks:
                     u = theta.copy()
-                    RULES[rule](u, prepared, *(seen[name].copy() for name in state_names(rule)), *coefficients)
-                    of_look = {"u": (u, np.ones_like(u)), "uu": (u, u), "ug": (u, prepared), "gg": (prepared, prepared)}
-                    sums += [agreements(u, prepared) if of == "agree" else chunk_sums(*of_look[of]) for of in products]
+                    RULES[rule](u, p, *(seen[name].copy() for name in state_names(rule)), *coefficients)
+                    of_look = {"u": (u, np.ones_like(u)), "uu": (u, u), "ug": (u, p), "gg": (p, p)}
+                    sums += [agreements(u, p) if of == "agree" else chunk_sums(*of_look[of]) for of in products]
                 found.append(tuple(map(in_order, sums)))
         return found
 
@@ -156,9 +180,10 @@ class Sweep:
         after: object,
         masks: Sequence[float] | None = None,
     ) -> bool:
-        """Multiply the gradient by ``factor``, clip its elements to ± ``clip_value``, add the penalty ``l2``; apply
-        the rule; move the average of the parameters towards them; zero the gradient if asked to. Where ``begins``,
-        the average is first made the parameters as they are before the rule.
+        """Multiply the gradient by ``factor``, clip its elements to ± ``clip_value``, filter it, add the penalty
+        ``l2``; apply the rule; draw the parameters back to slow ones; move the average of the parameters towards them;
+        zero the gradient if asked to. Where ``begins``, average and slow parameters are first made the parameters as
+        they are before the rule.
 
         Tensor k takes ``terms[which[k]]``; without ``which``, those numbered as its group. Where the entry of ``masks``
         of that number is not 0, a parameter moves, its decay aside, only where that is against its gradient, and so
@@ -167,19 +192,22 @@ class Sweep:
         """
         which = self._group if which is None else which
         changed: list[Any] = []
-        for (_, theta, states, average), direction, g in zip(self._tensors, self._directions, grads, strict=True):
+        for (_, theta, states, average), around, direction, g in zip(
+            self._tensors, self._around, self._directions, grads, strict=True
+        ):
             if g is not None:
                 changed += [theta, *states, *([] if average is None else [average]), *([g] if zero_grad else [])]
+                changed += around.values()
                 changed += [] if direction is None else direction.states
         restore = assignment(changed, [array.copy() for array in changed])
         try:
             with np.errstate(all="ignore"):
-                for (rule, theta, states, average), direction, g, k in zip(
-                    self._tensors, self._directions, grads, which, strict=True
+                for tensor, around, direction, g, k in zip(
+                    self._tensors, self._around, self._directions, grads, which, strict=True
                 ):
                     if g is not None:
                         mask = masks[k] if masks else 0.0
-                        self._step(rule, theta, g, states, average, direction, terms[k], clip_value, zero_grad, mask)
+                        self._step(*tensor, around, direction, g, terms[k], clip_value, zero_grad, mask)
             counts[0] = after
         finally:
             if counts[0] is not after:
@@ -188,36 +216,33 @@ class Sweep:
 
     @staticmethod
     def _step(
-        rule: Any, theta: Array, g: Array, states: Sequence[Array], average: Array | None,
-        direction: Direction | None, terms: Terms, clip_value: float, zero_grad: bool, mask: float,
+        rule: Any, theta: Array, states: Sequence[Array], average: Array | None, around: Mapping[str, Array],
+        direction: Direction | None, g: Array, terms: Terms, clip_value: float, zero_grad: bool, mask: float,
     ) -> None:  # fmt: skip
         factor, l2, ema, one_minus_ema, begins, keep, *coefficients = terms
-        if average is not None and begins:
-            average[...] = theta
-        prepared = _prepared(g, theta, factor, clip_value, l2)
+        if begins:
+            for follower in (average, around.get("lookahead")):
+                if follower is not None:
+                    follower[...] = theta
+        seen = prepared(g, factor, clip_value)
+        tail = None
+        if around:
+            coefficients, tail = coefficients[: -len(Tail._fields)], Tail(*coefficients[-len(Tail._fields) :])
+            seen = filtered(seen, around, GradientTerms(*tail[: len(GradientTerms._fields)]), tail.size)
+        if l2:
+            seen = seen + l2 * theta
         if direction is not None:
-            prepared = direction.along(prepared, write=True)
+            seen = direction.along(seen, write=True)
             direction.commit()
         if mask:
             d = np.zeros_like(theta)
-            rule(d, prepared, *states, 0.0, *coefficients)
-            theta[...] = keep * theta + np.where(against(d, prepared), mask * d, 0.0)
+            rule(d, seen, *states, 0.0, *coefficients)
+            theta[...] = keep * theta + np.where(against(d, seen), mask * d, 0.0)
         else:
-            rule(theta, prepared, *states, keep, *coefficients)
+            rule(theta, seen, *states, keep, *coefficients)
+        if tail is not None and tail.synchronizes:
+            synchronize(theta, around["lookahead"], tail.pull)
         if average is not None:
-            average[...] = ema * average + one_minus_ema * theta
+            move(average, theta, ema, one_minus_ema)
         if zero_grad:
             g[...] = 0
-
-
-def _scaled(g: Array, factor: float, clip_value: float) -> Array:
-    """The gradient scaled and clipped."""
-    if factor == 1.0 and clip_value == np.inf:
-        return g
-    return np.clip(factor * g, -clip_value, clip_value)
-
-
-def _prepared(g: Array, theta: Array, factor: float, clip_value: float, l2: float) -> Array:
-    """The gradient as a rule takes it."""
-    scaled = _scaled(g, factor, clip_value)
-    return scaled + l2 * theta if l2 else scaled
