@@ -161,9 +161,8 @@ class Optimizer(Summing, Stateful):
         given = {key: value for key, value in {**given, "maximize": maximize}.items() if value is not None}
         self._shared = {**self._known(), **self._checked(given)}
         options = ema, ema_warmup, lookahead, grokfast, mars
-        self._spans = spans.checked(
-            type(self).__name__, self._known(), *options, self.corrects, self.filters and not self.looks
-        )
+        filters = self.filters and not self.looks
+        self._spans = spans.checked(type(self).__name__, self._known(), *options, self.corrects, filters)
         self._ema, self._ema_warmup, self._lookahead, self._grokfast, self._mars, _ = self._spans
         self._plain = not (self._spans.average or self._spans.around)
         self.clip_norm, self.clipnorm, self.clip_value = clip_norm, clipnorm, clip_value
@@ -280,8 +279,13 @@ class Optimizer(Summing, Stateful):
                 for name in self._spans.around
             }
             groups = [group.tensors(by_name) for group in roster.groups]
-            roster.sweeps[by_name] = kernels.sweep(groups, self._build, around)
+            sweep = kernels.sweep(groups, self._build, around)
+            self._direct(sweep, roster)
+            roster.sweeps[by_name] = sweep
         return roster.sweeps[by_name]
+
+    def _direct(self, sweep: kernels.Sweep, roster: Roster) -> None:
+        """Complete a sweep that was made, before it is in use."""
 
     # The step.
 

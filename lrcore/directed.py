@@ -55,12 +55,8 @@ class Directed(Optimizer):
         super()._options_changed()
         self._by_array = True
 
-    def _sweep(self, roster: Roster, by_name: bool) -> kernels.Sweep:
-        if by_name not in roster.sweeps:
-            sweep = kernels.sweep([group.tensors(by_name) for group in roster.groups], self._build)
-            sweep.direct([self._aim(group, *array) for group in roster.groups for array in _arrays(group)])
-            roster.sweeps[by_name] = sweep
-        return roster.sweeps[by_name]
+    def _direct(self, sweep: kernels.Sweep, roster: Roster) -> None:
+        sweep.direct([self._aim(group, *array) for group in roster.groups for array in _arrays(group)])
 
     def _form(
         self, sweep: kernels.Sweep, grads: Sequence[Array | None], now: Now, moving: Moving, which: Sequence[int],

@@ -171,7 +171,7 @@ def using(build: str) -> Iterator[None]:
         selected = before
 
 
-def sweep(groups: Sequence[Group], build: str, around: Mapping[str, Sequence[Array]]) -> Sweep:
+def sweep(groups: Sequence[Group], build: str, around: Mapping[str, Sequence[Array]] | None = None) -> Sweep:
     """A sweep of a build over these tensors, with the state that spans keep of each besides averages."""
     made: Sweep = module(build).Sweep(groups, around)
     return made

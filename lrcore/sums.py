@@ -171,7 +171,7 @@ class Summing:
             filters[k] = mine.scale, terms[-1]
         wanted = dict.fromkeys((*(("gg",) if self._spans.corrects else ()), *(of for of in self.sums if of != "tt")))
         columns = {
-            of: self._summed(sweep.totals(grads, of, filters, self._clip_value or math.inf), grads, True)  # type: ignore[arg-type]
+            of: self._summed(sweep.totals(grads, of, filters, self._clip_value or math.inf), grads, True)
             for of in wanted
         }
         made: list[Formed] = []
@@ -182,7 +182,7 @@ class Summing:
                 norm = math.sqrt(columns["gg"][k])
                 size = norm if norm > 1.0 or norm != norm else 1.0
             powers = {"gg": size * size, "gt": size}
-            changed = {of: columns[of][k] / powers[of] for of in self.sums if of in powers}
+            changed: dict[str, float] = {of: columns[of][k] / powers[of] for of in self.sums if of in powers}
             made.append(mine._replace(numbers={**mine.numbers, **changed}))
             done.append((given, size))
         return made, iter(done)

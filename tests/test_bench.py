@@ -49,7 +49,9 @@ def test_names_are_unique_and_every_rule_has_a_case() -> None:
     assert len(CASES) == sum(map(len, cases.GROUPS.values()))
     assert not CASES.keys() & cases.GROUPS.keys()
     rules = {case.make([np.ones(1, case.dtype)]).param_groups[0].rule for case in cases.GROUPS["optimizers"]}
-    rules |= {look for case in cases.GROUPS["optimizers"] for look in cases.looks(base.registered()[case.optimizer])}
+    rules |= {
+        look for case in cases.GROUPS["optimizers"] for look in cases.looks(registry.registered()[case.optimizer])
+    }
     assert rules == reference.RULES.keys()
     assert {case.optimizer for case in CASES.values()} == {name for name, _ in cases.users().values()}
     assert (CASES["adam-float32"].optimizer, CASES["amsgrad-float32"].optimizer) == ("AdamW", "AdamW")

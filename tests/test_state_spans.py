@@ -33,8 +33,10 @@ LENGTHS = (0, 1, 31, 2048, 5003)
 
 def options_of(cls, options):
     """Those that the optimizer takes."""
-    takes_mars = all("betas" in defaults for defaults in cls.defaults.values()) and not cls.corrects
-    return {key: value for key, value in options.items() if key != "mars" or takes_mars}
+    refused = set() if cls.filters and not cls.looks else {"grokfast", "mars"}
+    if cls.corrects or not all("betas" in defaults for defaults in cls.defaults.values()):
+        refused.add("mars")
+    return {key: value for key, value in options.items() if key not in refused}
 
 
 def one_of_each_rule():
@@ -726,7 +728,24 @@ def test_mars_by_its_formula(build):
 def test_every_registered_optimizer_takes_them():
     for cls in base.registered().values():
         first = next(iter(cls.defaults))
-        opt = cls(np.ones((2, 2)), lr=0.1, like=first, **options_of(cls, ALL))
+        taken = options_of(cls, ALL)
+        opt = cls(np.ones((2, 2)), lr=0.1, like=first, **taken)
         for _ in range(3):
             opt.step(np.ones((2, 2)))
-        assert {"average", "lookahead", "grokfast"} <= set(opt.state_dict()["state"]["0"])
+        kept = {"average", "lookahead", *(name for name in ("grokfast", "mars") if name in taken)}
+        assert kept <= set(opt.state_dict()["state"]["0"])
+
+
+@pytest.mark.parametrize("option", ["grokfast", "mars"])
+@pytest.mark.parametrize("name", [n for n, c in base.registered().items() if c.looks or not c.filters])
+def test_gradients_that_are_looked_at_are_not_filtered(name, option):
+    with pytest.raises(ValueError, match=f"{option} must not be given for {name}, which looks at gradients before it"):
+        getattr(lr, name)(np.ones(2), lr=0.1, **{option: OPTIONS[option][option]})
+
+
+def test_cautious_steps_are_not_of_filtered_gradients():
+    with pytest.raises(ValueError, match="cautious must be False for AdamW, got True"):
+        lr.AdamW(np.ones(2), cautious=True, grokfast=(0.9, 1.0))
+    opt = lr.AdamW(np.ones(2), mars=0.025)
+    with pytest.raises(ValueError, match="cautious must be False for AdamW, got True"):
+        opt.cautious = True
