@@ -52,6 +52,17 @@ def every_optimizer(apart: bool = False) -> list[Any]:
     return [case for case in _every_optimizer() if not (apart and case.values[0].together)]
 
 
+def each_rule() -> list[Any]:
+    """Of these, one for each rule and each way of stepping it: what compiled code does differently."""
+    found: dict[Any, Any] = {}
+    for case in every_optimizer():
+        cls, hyper = case.values
+        rule = cls(np.zeros(1), **hyper).param_groups[0].rule
+        own = cls if cls.sums or cls.looks or cls.corrects or not cls.filters else None
+        found.setdefault((rule, own, hyper.get("cautious")), case)
+    return list(found.values())
+
+
 def _every_optimizer() -> Iterator[Any]:
     for name, cls in base.registered().items():
         for like, defaults in cls.defaults.items():

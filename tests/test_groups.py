@@ -8,7 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import BUILDS, every_optimizer
+from conftest import BUILDS, each_rule, every_optimizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -205,9 +205,17 @@ class _Apart:
                 opt.step(g)
 
 
+RESTING = [pytest.param(*case.values, "list", id=f"{case.id}-list") for case in every_optimizer(apart=True)]
+RESTING += [
+    pytest.param(*case.values, structure, id=f"{case.id}-{structure}")
+    for case in each_rule()
+    for structure in ("mapping", "buffer", "groups")
+    if not case.values[0].together
+]
+
+
 @every_build
-@pytest.mark.parametrize("structure", ["list", "mapping", "buffer", "groups"])
-@pytest.mark.parametrize(("cls", "hyper"), every_optimizer(apart=True))
+@pytest.mark.parametrize(("cls", "hyper", "structure"), RESTING)
 def test_a_parameter_that_rests_is_left_alone(cls, hyper, structure, build):
     """It goes on later as one that was alone in its optimizer; steps, decay, averages and numbers too."""
     hyper = {**hyper, "ema": 0.9, "ema_warmup": True}

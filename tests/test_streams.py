@@ -10,7 +10,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from conftest import BUILDS, every_optimizer, gradients
+from conftest import BUILDS, each_rule, gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -123,7 +123,7 @@ def _forced_back():
 
 
 @pytest.mark.usefixtures("_forced_back")
-@pytest.mark.parametrize(("cls", "hyper"), every_optimizer())
+@pytest.mark.parametrize(("cls", "hyper"), each_rule())
 def test_bits_do_not_depend_on_the_way(cls, hyper):
     sizes = (5000, 1, 0, 2048, 6177)
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from conftest import BUILDS, every_optimizer, gradients
+from conftest import BUILDS, each_rule, gradients
 
 import lrcore as lr
 from lrcore import kernels
@@ -46,7 +46,7 @@ def run(build, cls, hyper, n, dtype):
 
 
 @pytest.mark.usefixtures("eager_pool")
-@pytest.mark.parametrize(("cls", "hyper"), every_optimizer())
+@pytest.mark.parametrize(("cls", "hyper"), each_rule())
 def test_bits_do_not_depend_on_threads(cls, hyper):
     for dtype in (np.float32, np.float64):
         expected = run("reference", cls, hyper, 1, dtype)
@@ -632,7 +632,7 @@ def test_the_environment_is_spoiled():
 @needs_glibc
 @pytest.mark.usefixtures("eager_pool")
 @pytest.mark.parametrize("build", COMPILED)
-@pytest.mark.parametrize(("cls", "hyper"), every_optimizer())
+@pytest.mark.parametrize(("cls", "hyper"), each_rule())
 def test_bits_do_not_depend_on_the_floating_point_environment(monkeypatch, cls, hyper, build):
     """A worker's environment is that of the thread that made it, so that threads of a spoiled one are made, too."""
 

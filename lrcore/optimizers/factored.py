@@ -102,7 +102,7 @@ class Adafactor(Directed):
                          "momentum": 0.0, "relative_step": True, "multiply_by_parameter_scale": True,
                          "warmup_init": False},
     }  # fmt: skip
-    rules: ClassVar = {"sgd": {}, "momentum": {"like": "optax", "momentum": 0.9}}
+    rules: ClassVar = {"sgd": {}, "momentum": {"momentum": 0.9}}
     ranges: ClassVar = {
         "beta2_decay": "(-inf, 0]", "eps": "[0, inf)", "d": "(0, inf)", "momentum": "[0, 1)",
         "min_dim_size_to_factor": "[0, inf)",
