@@ -542,8 +542,8 @@ cdef class Sweep:
 
     ``groups`` is a sequence of ``(rule, tensors)``, a tensor being ``(theta, states, average or None)``. After the
     states of the rule may come others, for looks alone: their names are then a third entry of the group.
-    ``around`` has state of spans besides averages: for each name of ``reference.AROUND`` that there is, an array for each
-    tensor.
+    ``around`` has state of spans besides averages: for each name of ``reference.AROUND`` that there is, an array for
+    each tensor.
     """
 
     cdef Plan plan
