@@ -38,7 +38,7 @@ class Run:
             self.options["clip_norm"] = float(10.0 ** r.uniform(-2, 3))
         if r.random() < 0.3:
             self.options["clip_value"] = float(10.0 ** r.uniform(-3, 1))
-        if self.cls.maskable and r.random() < 0.3:
+        if self.cls.maskable and not self.cls.corrects and r.random() < 0.3:
             self.options["cautious"] = True
         self.layout = r.choice(["array", "list", "tuple", "mapping", "buffer", "groups", "mixed groups"])
         count = 1 if self.layout == "array" else int(r.integers(1, 7))
