@@ -10,7 +10,17 @@ from lrcore.base import Optimizer
 from lrcore.groups import Values
 from lrcore.hyperparameters import Number
 from lrcore.kernels import power
-from lrcore.optimizers.conventions import KERAS, REQUIRED, Betas, corrected, eps_pair, given, shares, uses
+from lrcore.optimizers.conventions import (
+    KERAS,
+    REQUIRED,
+    Betas,
+    corrected,
+    eps_pair,
+    given,
+    rectification,
+    shares,
+    uses,
+)
 from lrcore.options import Options
 from lrcore.structure import Params
 
@@ -321,10 +331,8 @@ class RAdam(Optimizer):
     def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
         beta1, beta2 = h["betas"]
         share_g, share_m = shares(beta1, t, h.get("nesterov", False))
-        last = 2.0 / (1.0 - beta2) - 1.0
-        rho = last - 2.0 * t * power(beta2, t) / (1.0 - power(beta2, t))
-        if rho > 5.0 if self._like == "torch" else last > 4.0 and rho >= h.get("threshold", 5.0):
-            r = math.sqrt((rho - 4.0) * (rho - 2.0) * last / ((last - 4.0) * (last - 2.0) * rho))
+        rho, r = rectification(beta2, t)
+        if r is not None and (rho > 5.0 if self._like == "torch" else rho >= h.get("threshold", 5.0)):
             coefficients = corrected(h, lr * r, t, share_g, share_m)
             return coefficients if self._like == "optax" else (*coefficients[:-1], h["eps"])
         return beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr * share_g, lr * share_m, 0.0, 0.0, 1.0

@@ -11,7 +11,7 @@ from lrcore.base import Optimizer
 from lrcore.groups import Values, decay
 from lrcore.hyperparameters import Number
 from lrcore.kernels import power
-from lrcore.optimizers.conventions import REQUIRED, Betas, given, has_momentum
+from lrcore.optimizers.conventions import REQUIRED, Betas, given, has_momentum, rectification
 from lrcore.options import Options
 from lrcore.structure import Params
 
@@ -423,13 +423,7 @@ class ScheduleFreeRAdam(ScheduleFreeAdamW):
     @staticmethod
     def _rectification(h: Values, t: int) -> float:
         """What the rate is multiplied by; 0 where v cannot be trusted yet."""
-        beta2 = h["betas"][1]
-        longest = 2.0 / (1.0 - beta2) - 1.0
-        beta2_t = power(beta2, t)
-        rho = longest - 2.0 * t * beta2_t / (1.0 - beta2_t)
-        if rho <= 4.0:
-            return 0.0
-        return math.sqrt((rho - 4.0) * (rho - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * rho))
+        return rectification(h["betas"][1], t)[1] or 0.0
 
     def _rate(self, h: Values, t: int) -> tuple[float, float]:
         rectified = self._rectification(h, t) or float(not h["silent_sgd_phase"])

@@ -38,6 +38,33 @@ def eps_pair(eps: float, inside: bool) -> tuple[float, float]:
     return (eps, 0.0) if inside else (0.0, eps)
 
 
+def momentum_rule(h: Values) -> str:
+    """The rule of descent with the momentum that these hyperparameters ask for."""
+    if not has_momentum(h):
+        return "sgd"
+    return "nesterov" if h["nesterov"] else "momentum"
+
+
+def check_nesterov(h: Values) -> None:
+    """Raise if Nesterov's momentum is asked for with what torch refuses beside it."""
+    if h["nesterov"] and (not has_momentum(h) or h["dampening"] != 0):
+        raise ValueError(
+            "nesterov must come with momentum > 0 and dampening 0, "
+            f"got momentum {h['momentum']}, dampening {h['dampening']}"
+        )
+
+
+def rectification(beta2: float, t: int) -> tuple[float, float | None]:
+    """rho of Liu et al. 2020, algorithm 2, and what then corrects for the variance of the second moment: known from 4
+    on, else None."""
+    left = power(beta2, t)
+    most = 2.0 / (1.0 - beta2) - 1.0
+    rho = most - 2.0 * t * left / (1.0 - left)
+    if not rho >= 4.0 or most <= 4.0:
+        return rho, None
+    return rho, math.sqrt((rho - 4.0) * (rho - 2.0) * most / ((most - 4.0) * (most - 2.0) * rho))
+
+
 def shares(beta1: float, t: int, nesterov: bool) -> tuple[float, float]:
     """What the gradient and its average m weigh in optax's first moment, corrected for the start of m at zero."""
     if nesterov:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Unpack
 from lrcore.base import Optimizer
 from lrcore.groups import Values
 from lrcore.hyperparameters import Number
-from lrcore.optimizers.conventions import REQUIRED, Betas, given, has_momentum
+from lrcore.optimizers.conventions import REQUIRED, Betas, check_nesterov, given, momentum_rule
 from lrcore.options import Options
 from lrcore.structure import Params
 
@@ -89,17 +89,12 @@ class LARS(Optimizer):
 
     @staticmethod
     def _rule(h: Values) -> str:
-        if not has_momentum(h):
-            return "sgd"
-        return "nesterov" if h["nesterov"] else "momentum"
+        return momentum_rule(h)
 
     @staticmethod
     def _check_together(h: Values, like: str) -> None:
-        if like == "timm" and h["nesterov"] and (not has_momentum(h) or h["dampening"] != 0):
-            raise ValueError(
-                "nesterov must come with momentum > 0 and dampening 0, "
-                f"got momentum {h['momentum']}, dampening {h['dampening']}"
-            )
+        if like == "timm":
+            check_nesterov(h)
 
     def _ratio(self, h: Values, lr: float, numbers: Mapping[str, float]) -> float:
         """What the rate is multiplied by in an array of these sums."""

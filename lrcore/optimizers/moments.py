@@ -10,7 +10,7 @@ from lrcore.base import Optimizer
 from lrcore.groups import Values, decay
 from lrcore.hyperparameters import Number
 from lrcore.kernels import logarithm, power
-from lrcore.optimizers.conventions import REQUIRED, Betas, given
+from lrcore.optimizers.conventions import REQUIRED, Betas, given, rectification
 from lrcore.options import Options
 from lrcore.state import Initial
 from lrcore.structure import Params
@@ -92,8 +92,8 @@ class AdaBelief(Optimizer):
         correction1 = 1.0 - power(beta1, t)
         root_correction2 = math.sqrt(1.0 - power(beta2, t))
         if h.get("rectify"):
-            rectified = rectification(beta2, t)
-            if rectified:
+            rho, rectified = rectification(beta2, t)
+            if rectified and rho >= 5.0:
                 return *moments, 0.0, lr * rectified * root_correction2 / correction1, 1.0, h["eps"]
             return *moments, 0.0, lr / correction1 if h["degenerated_to_sgd"] else 0.0, 0.0, 1.0
         rate = lr * root_correction2
@@ -102,16 +102,6 @@ class AdaBelief(Optimizer):
         else:
             rates = 0.0, rate / correction1
         return *moments, *rates, 1.0, h["eps"] * root_correction2
-
-
-def rectification(beta2: float, t: int, threshold: float = 5.0) -> float:
-    """Liu et al. 2020, algorithm 2: what corrects for the variance of the second moment; 0 where that is not known."""
-    left = power(beta2, t)
-    most = 2.0 / (1.0 - beta2) - 1.0
-    rho = most - 2.0 * t * left / (1.0 - left)
-    if rho < threshold:
-        return 0.0
-    return math.sqrt((rho - 4.0) * (rho - 2.0) * most / ((most - 4.0) * (most - 2.0) * rho))
 
 
 class Yogi(Optimizer):

@@ -8,7 +8,7 @@ from typing import ClassVar, Unpack
 from lrcore.base import Optimizer
 from lrcore.groups import Values
 from lrcore.hyperparameters import Number
-from lrcore.optimizers.conventions import KERAS, REQUIRED, given, has_momentum
+from lrcore.optimizers.conventions import KERAS, REQUIRED, check_nesterov, given, momentum_rule
 from lrcore.options import Options
 from lrcore.structure import Params
 
@@ -76,17 +76,12 @@ class SGD(Optimizer):
 
     @staticmethod
     def _rule(h: Values) -> str:
-        if not has_momentum(h):
-            return "sgd"
-        return "nesterov" if h["nesterov"] else "momentum"
+        return momentum_rule(h)
 
     @staticmethod
     def _check_together(h: Values, like: str) -> None:
-        if like in ("torch", "timm") and h["nesterov"] and (not has_momentum(h) or h["dampening"] != 0):
-            raise ValueError(
-                "nesterov must come with momentum > 0 and dampening 0, "
-                f"got momentum {h['momentum']}, dampening {h['dampening']}"
-            )
+        if like in ("torch", "timm"):
+            check_nesterov(h)
 
     def _coefficients(self, rule: str, h: Values, lr: float, t: int, numbers: Mapping[str, float]) -> tuple[float, ...]:
         if rule == "sgd":
