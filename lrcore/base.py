@@ -163,7 +163,6 @@ class Optimizer(Summing, Stateful):
         options = ema, ema_warmup, lookahead, grokfast, mars
         filters = self.filters and not self.looks
         self._spans = spans.checked(type(self).__name__, self._known(), *options, self.corrects, filters)
-        self._ema, self._ema_warmup, self._lookahead, self._grokfast, self._mars, _ = self._spans
         self._plain = not (self._spans.average or self._spans.around)
         self.clip_norm, self.clipnorm, self.clip_value = clip_norm, clipnorm, clip_value
         self.cautious, self.on_nonfinite = cautious, on_nonfinite
@@ -354,21 +353,22 @@ class Optimizer(Summing, Stateful):
         moving: Sequence[tuple[ParameterGroup, Clocks]] = every
         which = None
         if by_array or uneven or (any_none(gathered) if len(gathered) > 1 else gathered[0] is None):
-            moving, which = Now(step, every, uneven, roster).moving(gathered, by_name, apart=by_array)
+            now = Now(step, every, uneven, roster)
+            moving, which = now.moving(gathered, by_name, apart=by_array)
         formed, masks, filters, rate = None, None, None, None
         if by_array:
-            arrays = self._form(sweep, gathered, Now(step, every, uneven, roster), moving, which or (), factor)
+            arrays = self._form(sweep, gathered, now, moving, which or (), factor)
             if self._spans.filters:
-                now = Now(step, every, uneven, roster)
                 arrays, filters = self._filtered(sweep, gathered, arrays, now, moving)
             formed, masks = iter(arrays), [array.mask for array in arrays] if self._cautious else None
         terms, moved = [], []
         for group, ((t, numbers),) in moving:
-            h, lr, l2, keep, sign = group.cell[0][0] or group.at(step, t + 1)
             t += 1
-            scale, known = sign * factor, numbers
-            if formed is not None:
-                scale, known, lr, keep, _ = next(formed)
+            if formed is None:
+                h, lr, l2, keep, sign = group.cell[0][0] or group.at(step, t)
+                scale, known = sign * factor, numbers
+            else:
+                h, lr, l2, keep, scale, known, _ = next(formed)
             rest = self._coefficients(group.rule, h, lr, t, known)
             if self._plain:
                 terms.append((scale, l2, 1.0, 0.0, False, keep) + rest)  # noqa: RUF005  # twice as quick as unpacking
@@ -381,7 +381,7 @@ class Optimizer(Summing, Stateful):
         if which is None:
             after: Counts = (step + 1, tuple(moved), False)
         else:
-            after = Now(step, every, uneven, roster).after(moved, which, by_name, self.together)
+            after = now.after(moved, which, by_name, self.together)
             rate = groups[0].at(step)[1]
         # Stepped and counted in one call, since an interrupt may arrive between any two lines.
         if not sweep.step(gathered, terms, which, self._clip_value or math.inf, zero_grad, counts, after, masks):
@@ -414,9 +414,7 @@ class Optimizer(Summing, Stateful):
 
     def _averages(self) -> list[tuple[Array, Array]]:
         """Parameters and their averages, array by array; raises if none are kept."""
-        if self._ema is None:
-            return self._own_averages()
-        return self._followed("average")
+        return self._followed("average") if self._spans.average else self._own_averages()
 
     def _followed(self, name: str) -> list[tuple[Array, Array]]:
         """Parameters and state that is the parameter, as it is now, before its first step."""

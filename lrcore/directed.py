@@ -70,10 +70,9 @@ class Directed(Optimizer):
             aim = sweep.aims[k]
             if n < 0 or aim is None:
                 continue
-            group, ((t, _),) = moving[n]
-            h, *_ = group.at(now.step, t + 1)
-            settings[k] = (formed[n].scale, *self._settings(h, aim, thetas[k], t + 1))
-            looked.append((k, aim, h, t + 1))
+            t, h = moving[n][1][0][0] + 1, formed[n].h
+            settings[k] = (formed[n].scale, *self._settings(h, aim, thetas[k], t))
+            looked.append((k, aim, h, t))
         seen = sweep.form_directions(grads, settings, self._clip_value or math.inf, self.squares)
         squares = self._summed(seen, grads, True)
         for k, aim, h, t in looked:

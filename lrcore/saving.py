@@ -225,8 +225,9 @@ def _named(params: Params) -> dict[str, Array]:
 
 def _options(optimizer: Optimizer) -> dict[str, Any]:
     """What an optimizer was told besides hyperparameters."""
+    spans = optimizer._spans._asdict()
     names = [name for name in Options.__annotations__ if name not in _NOT_SETTINGS]
-    return {name: getattr(optimizer, f"_{name}") for name in names}
+    return {name: spans[name] if name in spans else getattr(optimizer, name) for name in names}
 
 
 def _schedules(optimizer: Optimizer) -> list[dict[str, Any]]:

@@ -34,14 +34,16 @@ class Cautious(Option[bool]):
 
 
 class Formed(NamedTuple):
-    """Of one array: what a step makes of its sums."""
+    """Of one array: what holds for it at a step, and what that makes of its sums."""
 
+    h: Values
+    rate: float
+    l2: float
+    keep: float
     scale: float
     """What its gradient is multiplied by."""
     numbers: Mapping[str, float]
     """Those remembered, the sums, ``"n"``, how many elements it has, and ``"tiny"``, its least normal number."""
-    rate: float
-    keep: float
     mask: float
 
 
@@ -154,7 +156,7 @@ class Summing:
             keep = 1.0 - decaying * h.get("weight_decay", 0.0)
         agreeing = numbers.get(f"{group.rule}.agree")
         mask = 0.0 if agreeing is None else 1.0 / max(agreeing / max(numbers["n"], 1.0), LEAST_AGREEMENT)
-        return Formed(scale, numbers, rate, keep, mask)
+        return Formed(h, rate, l2, keep, scale, numbers, mask)
 
     def _filtered(
         self, sweep: Sweep, grads: Sequence[Array | None], formed: Sequence[Formed], now: Now, moving: Moving
@@ -164,10 +166,9 @@ class Summing:
         present = [k for k, g in enumerate(grads) if g is not None]
         filters: list[tuple[float, GradientTerms] | None] = [None] * len(grads)
         terms: list[GradientTerms] = []
-        for k, (group, ((t, _),)), mine in zip(present, moving, formed, strict=True):
-            h, *_ = group.at(now.step, t + 1)
-            gamma = self._gamma(h, thetas[k])
-            terms.append(self._spans.filter_at(t + 1, gamma, 0.0 if gamma is None else h["betas"][0]))
+        for k, (_, ((t, _),)), mine in zip(present, moving, formed, strict=True):
+            gamma = self._gamma(mine.h, thetas[k])
+            terms.append(self._spans.filter_at(t + 1, gamma, 0.0 if gamma is None else mine.h["betas"][0]))
             filters[k] = mine.scale, terms[-1]
         wanted = dict.fromkeys((*(("gg",) if self._spans.corrects else ()), *(of for of in self.sums if of != "tt")))
         columns = {
