@@ -64,14 +64,14 @@ def ours(cls: type[lr.Optimizer], **hyper: Any) -> np.ndarray:
     return np.array(rows)
 
 
-def torchs(factory: Callable[..., Any], **hyper: Any) -> np.ndarray:
-    """The same by an optimizer that is one of torch's kind."""
+def torchs(factory: Callable[..., Any], *, gradients: list[Arrays] = GRADIENTS, **hyper: Any) -> np.ndarray:
+    """The same, or with other gradients, by an optimizer that is one of torch's kind."""
     import torch
 
     tensors = [torch.from_numpy(p) for p in initial_parameters()]
     opt = factory(tensors, lr=rate(0), **hyper)
     rows = []
-    for step, grads in enumerate(GRADIENTS):
+    for step, grads in enumerate(gradients):
         opt.param_groups[0]["lr"] = rate(step)
         for tensor, g in zip(tensors, grads, strict=True):
             tensor.grad = torch.from_numpy(g.copy())

@@ -7,31 +7,22 @@ a rate that falls half-way, several shapes.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from inspect import signature
-from types import ModuleType
 from typing import Any
 
 import conventions
 import numpy as np
 import pytest
 from conftest import BUILDS
+from peers import STEPS, rate, timm, torchs
 
 import lrcore as lr
 from lrcore import kernels
 
-STEPS = 130
-RATES = (0.05, 0.013)
 Formula = Callable[..., Any]
-
-
-def rate(step: int) -> float:
-    return RATES[step >= STEPS // 2]
 
 
 def gradients() -> list[list[np.ndarray]]:
@@ -286,34 +277,6 @@ def in_float64() -> Iterator[Any]:
         torch.set_default_dtype(before)
 
 
-@pytest.fixture
-def timm(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """The optimizers of timm by module; the rest of timm, which would be imported with them, needs torchvision."""
-    pytest.importorskip("torch")
-    spec = find_spec("timm")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("timm not installed")
-    for name, below in (("timm", ""), ("timm.optim", "/optim")):
-        package = ModuleType(name)
-        package.__path__ = [f"{folder}{below}" for folder in spec.submodule_search_locations]
-        monkeypatch.setitem(sys.modules, name, package)
-    return lambda module: import_module(f"timm.optim.{module}")
-
-
-def stepped(torch: Any, cls: Callable[..., Any], **hyper: Any) -> np.ndarray:
-    """What an optimizer made for torch does on the same gradients."""
-    tensors = [torch.from_numpy(array) for array in conventions.initial_parameters()]
-    opt = cls(tensors, lr=rate(0), **hyper)
-    rows = []
-    for k, grads in enumerate(GRADIENTS):
-        opt.param_groups[0]["lr"] = rate(k)
-        for tensor, g in zip(tensors, grads, strict=True):
-            tensor.grad = torch.from_numpy(g.copy())
-        opt.step()
-        rows.append(np.concatenate([tensor.numpy().ravel() for tensor in tensors]))
-    return np.array(rows)
-
-
 TIMM: list[tuple[str, dict[str, Any]]] = [
     ("RMSprop", {}),
     ("RMSprop", {"momentum": 0.9, "weight_decay": 0.1, "eps": 1e-6}),
@@ -329,39 +292,40 @@ TIMM: list[tuple[str, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-def timms(timm: Callable[[str], Any], name: str) -> Any:
+def timms(name: str) -> Any:
     return timm("rmsprop_tf").RMSpropTF if name == "RMSprop" else getattr(timm(name.lower()), name)
 
 
 @pytest.mark.parametrize(("name", "hyper"), TIMM)
-def test_timm(timm: Callable[[str], Any], name: str, hyper: dict[str, Any]) -> None:
-    with in_float64() as torch:
-        expected = stepped(torch, timms(timm, name), **hyper)
+def test_timm(name: str, hyper: dict[str, Any]) -> None:
+    with in_float64():
+        expected = torchs(timms(name), gradients=GRADIENTS, **hyper)
     mine = {"decoupled_weight_decay" if key == "decoupled_decay" else key: value for key, value in hyper.items()}
     np.testing.assert_allclose(ours(name, {"like": "timm", **mine}), expected, rtol=1e-9, atol=1e-13)
 
 
-def test_timms_corrected_weight_decay_is_a_schedule(timm: Callable[[str], Any]) -> None:
+def test_timms_corrected_weight_decay_is_a_schedule() -> None:
     hyper = {"momentum": 0.9, "nesterov": True}
-    with in_float64() as torch:
-        expected = stepped(torch, timm("sgdw").SGDW, weight_decay=0.1, corrected_weight_decay=True, **hyper)
+    with in_float64():
+        corrected = partial(timm("sgdw").SGDW, corrected_weight_decay=True)
+        expected = torchs(corrected, gradients=GRADIENTS, weight_decay=0.1, **hyper)
     mine = ours("SGDW", {"weight_decay": lambda step: 0.1 * rate(step) / rate(0), **hyper})
     np.testing.assert_allclose(mine, expected, rtol=1e-9, atol=1e-13)
 
 
 @pytest.mark.parametrize("hyper", [{}, {**BETAS, "weight_decay": 0.1}])
-def test_timms_radam_which_computes_in_float32(timm: Callable[[str], Any], hyper: dict[str, Any]) -> None:
+def test_timms_radam_which_computes_in_float32(hyper: dict[str, Any]) -> None:
     """Its parameters, gradients and state are made float32: here as they would be without that."""
     with in_float64() as torch, pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "float", lambda tensor: tensor)
-        expected = stepped(torch, timm("radam").RAdamLegacy, **hyper)
+        expected = torchs(timm("radam").RAdamLegacy, gradients=GRADIENTS, **hyper)
     np.testing.assert_allclose(ours("RAdam", {"like": "timm", **hyper}), expected, rtol=1e-9, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", ["NAdamW", "LaProp", "SGDW", "RMSprop"])
-def test_the_defaults_of_timm(timm: Callable[[str], Any], name: str) -> None:
+def test_the_defaults_of_timm(name: str) -> None:
     torch: Any = pytest.importorskip("torch")
-    theirs = timms(timm, name)([torch.zeros(1)]).defaults
+    theirs = timms(name)([torch.zeros(1)]).defaults
     mine = getattr(lr, name).defaults["timm"]
     other = {"decoupled_weight_decay": "decoupled_decay"}
     assert {key: theirs[other.get(key, key)] for key in mine if key != "initial_scale"} == {
@@ -383,8 +347,8 @@ QUASI: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "hyper", "decoupled"), QUASI)
 def test_qhoptim(name: str, hyper: dict[str, Any], decoupled: dict[str, Any]) -> None:
     package = pytest.importorskip("qhoptim.pyt")
-    with in_float64() as torch:
-        expected = stepped(torch, getattr(package, name), **hyper, **decoupled)
+    with in_float64():
+        expected = torchs(getattr(package, name), gradients=GRADIENTS, **hyper, **decoupled)
     mine = dict(hyper, decoupled_weight_decay=True) if decoupled else hyper
     np.testing.assert_allclose(ours(name, mine), expected, rtol=1e-9, atol=1e-13)
 

@@ -7,33 +7,24 @@ a rate that falls half-way, several shapes.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 import conventions
 import numpy as np
 import pytest
 from conftest import BUILDS
+from peers import STEPS, rate, timm
 from test_threads import needs_glibc, spoiled
 
 import lrcore as lr
 from lrcore import kernels
 from lrcore.reference.averaging import cube_root
 
-STEPS = 130
-RATES = (0.05, 0.013)
 Points = Iterator[tuple[np.ndarray, np.ndarray]]
 every_build = pytest.mark.parametrize("build", [BUILDS[-2], "reference"] if len(BUILDS) > 1 else BUILDS)
-
-
-def rate(step: int) -> float:
-    return RATES[step >= STEPS // 2]
 
 
 def joined(arrays: Any) -> np.ndarray:
@@ -234,17 +225,8 @@ def test_schedulefree(name: str, hyper: dict[str, Any]) -> None:
         {"momentum": 0.0}, {"momentum": 0.0, "weight_decay": 0.1, "decoupled_weight_decay": True},
     ],
 )  # fmt: skip
-def test_timm(monkeypatch: pytest.MonkeyPatch, hyper: dict[str, Any]) -> None:
-    """Of timm the optimizers alone: the rest, which would be imported with them, needs torchvision."""
-    pytest.importorskip("torch")
-    spec = find_spec("timm")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("timm not installed")
-    for name, below in (("timm", ""), ("timm.optim", "/optim")):
-        package = ModuleType(name)
-        package.__path__ = [f"{folder}{below}" for folder in spec.submodule_search_locations]
-        monkeypatch.setitem(sys.modules, name, package)
-    make = import_module("timm.optim.madgrad").MADGRAD
+def test_timm(hyper: dict[str, Any]) -> None:
+    make = timm("madgrad").MADGRAD
     theirs = {{"decoupled_weight_decay": "decoupled_decay"}.get(key, key): value for key, value in hyper.items()}
     compare("MADGRAD", make, {"like": "timm", **hyper}, theirs)
 

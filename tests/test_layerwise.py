@@ -7,13 +7,12 @@ import math
 import os
 import subprocess
 import sys
-from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import conventions
 import numpy as np
+import peers
 import pytest
 from conftest import BUILDS
 
@@ -185,21 +184,11 @@ def test_cases_differ():
 
 @pytest.fixture(scope="module")
 def timm():
-    """timm's optimizers, without the models that its packages import: they need torchvision."""
+    """timm's optimizers, in float64, in which NvNovoGrad keeps its second moments."""
     torch = pytest.importorskip("torch")
-    spec = find_spec("timm")
-    if spec is None:
-        pytest.skip("timm not installed")
-    before, known = torch.get_default_dtype(), {name: sys.modules.get(name) for name in ("timm", "timm.optim")}
-    for name in known:
-        sys.modules[name] = bare = ModuleType(name)
-        bare.__path__ = [str(Path(folder, *name.split(".")[1:])) for folder in spec.submodule_search_locations or ()]
-    lars, nvnovograd = (import_module(f"timm.optim.{name}") for name in ("lars", "nvnovograd"))
-    for name, module in known.items():
-        sys.modules.pop(name)
-        if module is not None:
-            sys.modules[name] = module
-    torch.set_default_dtype(torch.float64)  # in which NvNovoGrad keeps its second moments
+    lars, nvnovograd = peers.timm("lars"), peers.timm("nvnovograd")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
     yield {"LARS": lars.Lars, "LARC": lars.Lars, "NovoGrad": nvnovograd.NvNovoGrad}
     torch.set_default_dtype(before)
 

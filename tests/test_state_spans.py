@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import BUILDS, every_optimizer, gradients
+from conftest import BUILDS, each_rule, gradients
 from peers import timm
 
 import lrcore as lr
@@ -39,17 +39,6 @@ def options_of(cls, options):
     return {key: value for key, value in options.items() if key not in refused}
 
 
-def one_of_each_rule():
-    """An optimizer for each rule, and each that corrects gradients by itself."""
-    seen = set()
-    for case in every_optimizer():
-        cls, hyper = case.values
-        key = cls(np.zeros(1), **hyper).param_groups[0].rule, cls.corrects
-        if key not in seen:
-            seen.add(key)
-            yield case
-
-
 def run(build, cls, options, dtype, container=list, steps=7, rests=True, threads=None):
     rng = np.random.default_rng(5)
     values = [rng.standard_normal(n).astype(dtype) for n in LENGTHS]
@@ -69,7 +58,7 @@ def run(build, cls, options, dtype, container=list, steps=7, rests=True, threads
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("cls", "hyper"), list(one_of_each_rule()))
+@pytest.mark.parametrize(("cls", "hyper"), [case for case in each_rule() if "cautious" not in case.values[1]])
 def test_bits_of_every_rule_with_every_option(cls, hyper, dtype, eager_pool):
     """Every build, any number of threads, parameters that rest, odd lengths."""
     for options in (*OPTIONS.values(), ALL):

@@ -7,15 +7,12 @@ that changes half-way. The formulas here are straight from the equations, in an 
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from peers import timm
 
 import lrcore as lr
 
@@ -83,24 +80,6 @@ def assert_close(one: Arrays, other: Arrays, rtol: float = 1e-9) -> None:
 
 def library(name: str) -> Any:
     return pytest.importorskip(name)
-
-
-def timm(module: str) -> Any:
-    """A module of timm's optimizers by itself: the package would import its models, and what these need."""
-    library("torch")
-    spec = find_spec("timm")
-    if spec is None or spec.origin is None:
-        pytest.skip("timm not installed")
-    before = dict(sys.modules)
-    try:
-        for name in ("timm", "timm.optim"):
-            bare = sys.modules[name] = ModuleType(name)
-            bare.__path__ = [str(Path(spec.origin).parent.joinpath(*name.split(".")[1:]))]
-        return importlib.import_module(f"timm.optim.{module}")
-    finally:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "timm"]:
-            del sys.modules[name]
-        sys.modules.update({name: kept for name, kept in before.items() if name.partition(".")[0] == "timm"})
 
 
 def torch_runs(make: Callable[[Any], Any], rate: float) -> Arrays:

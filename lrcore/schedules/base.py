@@ -678,6 +678,11 @@ class Scaled(Schedule):
         return f"{self.factor!r} * {_factor(self.schedule)}"
 
 
+def _until_both_end(first: Schedule, second: Schedule) -> int | None:
+    a, b = first.length, second.length
+    return None if a is None or b is None else max(a, b)
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Product(Schedule):
     r"""Two schedules multiplied; what ``a * b`` makes.
@@ -694,8 +699,7 @@ class Product(Schedule):
 
     @property
     def length(self) -> int | None:
-        a, b = self.first.length, self.second.length
-        return None if a is None or b is None else max(a, b)
+        return _until_both_end(self.first, self.second)
 
     def _at(self, step: int) -> float:
         return self.first._at(step) * self.second._at(step)
@@ -723,8 +727,7 @@ class Sum(Schedule):
 
     @property
     def length(self) -> int | None:
-        a, b = self.first.length, self.second.length
-        return None if a is None or b is None else max(a, b)
+        return _until_both_end(self.first, self.second)
 
     def _shortened(self, steps: int) -> Schedule:
         if self.second.length == 0:
